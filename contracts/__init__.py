@@ -1,0 +1,1 @@
+"""Every message that crosses a service boundary: one module per producer, data only, no logic."""

@@ -1,0 +1,1 @@
+"""The plumbing every Sagashop service shares; it knows no service."""

@@ -1,0 +1,136 @@
+"""What a handler decides: effects, to be applied in one atomic step with the acknowledgement, or not at all.
+
+A handler never talks to a broker. It returns `Effects`; the bus applies them (sagashop/streams/apply.lua). The same
+effects are applied to the batch's rows in memory, so that the decisions of one batch see each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sagashop.messages import Message
+
+Value = str | int
+Rows = dict[str, dict[str, str]]
+"""Hashes by key, as Redis returns them: every field and value is text. A missing hash is an empty dict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Set fields of a hash; `ttl_s` (seconds) lets the whole hash expire."""
+
+    key: str
+    fields: dict[str, Value]
+    ttl_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Add to a whole number in a hash. With `floor` it is guarded: the result must not fall below it, else CONFLICT.
+
+    Increments commute, so hot totals (a popular shelf, revenue) need no version.
+    """
+
+    key: str
+    field: str
+    by: int
+    floor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Delete a hash."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """A guard: the field must hold this value still; `None` means the field must be absent."""
+
+    key: str
+    field: str
+    value: Value | None
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """A guard: the number must still be below `limit`. A refusal for want of stock rests on this, not on a guess."""
+
+    key: str
+    field: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event that belongs to an aggregate's history: the journal keeps it under (aggregate, sequence)."""
+
+    message: Message
+    aggregate: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A message with an id of its own choice, so that sending it again is recognised."""
+
+    message: Message
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Deliver `message` to the service itself in `after_s` seconds; setting an equal one again moves the deadline."""
+
+    message: Message
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClearTimer:
+    """Forget the timer set with an equal message; nothing happens when it is not there."""
+
+    message: Message
+
+
+Write = Put | Add | Drop
+Guard = Expect | Below
+Emission = Message | Recorded | Command
+
+
+@dataclass(slots=True)
+class Effects:
+    """One decision. When a guard fails nothing is applied, and the handler decides again on fresh state."""
+
+    emit: list[Emission] = field(default_factory=list)
+    write: list[Write] = field(default_factory=list)
+    expect: list[Guard] = field(default_factory=list)
+    timers: list[SetTimer | ClearTimer] = field(default_factory=list)
+
+    @property
+    def emitted(self) -> list[Message]:
+        """The bare messages, for tests and for reading."""
+        return [e if isinstance(e, Message) else e.message for e in self.emit]
+
+    def __add__(self, other: Effects) -> Effects:
+        return Effects(
+            self.emit + other.emit, self.write + other.write, self.expect + other.expect, self.timers + other.timers
+        )
+
+
+NOTHING = Effects()
+"""A message that changes nothing is acknowledged all the same."""
+
+
+def apply_to(effects: Effects, rows: Rows) -> None:
+    """Apply the writes to rows in memory, as the commit applies them in Redis."""
+    for write in effects.write:
+        match write:
+            case Put(key, fields):
+                rows.setdefault(key, {}).update({name: str(value) for name, value in fields.items()})
+            case Add(key, name, by):
+                row = rows.setdefault(key, {})
+                row[name] = str(int(row.get(name, 0)) + by)
+            case Drop(key):
+                rows[key] = {}

@@ -1,0 +1,218 @@
+"""The projector: moves a service's events from its stream into the SQL journal and keeps the read models current.
+
+Rows, read models and the position in the stream are written in one SQL transaction, and the stream is acknowledged
+afterwards. SQL is what counts: at start the group is set to SQL's position, so a crash in between repeats nothing and
+loses nothing. One projector per service; a second one fails at the position it did not expect.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import structlog
+from redis.exceptions import RedisError, ResponseError
+from sqlalchemy import Connection, Engine, Table, inspect, select
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from sagashop import keys, redis_clients, sql
+from sagashop import log as logging
+from sagashop.errors import MalformedMessage, SagashopError
+from sagashop.health import Pulse, serve_health
+from sagashop.journal import JournalRow, journal, metadata, pages, positions, read_models
+from sagashop.messages import now_ms
+from sagashop.streams.commit import Scripts
+from sagashop.streams.retention import trimmer
+
+if TYPE_CHECKING:
+    from sagashop.settings import Settings
+
+log = structlog.get_logger()
+BLOCK_MS = 500
+BATCH = 500
+Entry = tuple[str, dict[str, str]]
+
+
+class ReadModel(Protocol):
+    """A view of the journal in SQL that can be dropped and rebuilt at any time.
+
+    name, version: a new version makes the projector rebuild it at start
+    tables:        what it owns; dropped and made again by a rebuild
+    """
+
+    name: str
+    version: int
+    tables: Sequence[Table]
+
+    def apply(self, conn: Connection, rows: Sequence[JournalRow]) -> None:
+        """Take these events in, in order. Each event comes once."""
+
+
+class LostPosition(SagashopError):
+    """Another projector moved the position; this one starts again from what SQL says."""
+
+
+class Projector:
+    """Reads the group `<service>-journal` of the service's own event streams."""
+
+    def __init__(self, service: str, settings: Settings, engine: Engine, channels: Sequence[str],
+                 models: Sequence[ReadModel]) -> None:  # fmt: skip
+        self.service, self.group = service, f"{service}-journal"
+        self._engine, self._models = engine, models
+        self._streams = {keys.stream(channel): channel for channel in channels}
+        self._redis, self._blocking = redis_clients.ledger(settings), redis_clients.blocking(settings)
+        self._scripts = Scripts(self._redis)
+        self._position: dict[str, str] = {}
+
+    def prepare(self) -> None:
+        """Make tables and groups that are missing, and set each group to the position in SQL."""
+        metadata.create_all(self._engine)
+        with self._engine.connect() as conn:
+            known = {row.channel: row.entry_id for row in conn.execute(select(positions))}
+        for stream, channel in self._streams.items():
+            self._position[channel] = known.get(channel, "0-0")
+            self._set_group(stream, self._position[channel])
+
+    def _set_group(self, stream: str, position: str) -> None:
+        try:
+            self._redis.xgroup_create(stream, self.group, id=position, mkstream=True)
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+            self._redis.xgroup_setid(stream, self.group, position)
+            done = self._redis.xpending_range(stream, self.group, "-", position, 10_000)
+            if done:
+                self._redis.xack(stream, self.group, *[entry["message_id"] for entry in done])
+
+    def step(self, block_ms: int = BLOCK_MS) -> int:
+        """Rebuild what is asked for, then move one batch; how many entries that was."""
+        self._rebuild_where_needed()
+        answer: Any = self._blocking.xreadgroup(
+            self.group, "projector", dict.fromkeys(self._streams, ">"), count=BATCH, block=block_ms
+        )
+        for stream, entries in answer:
+            self._move(stream, entries)
+        return sum(len(entries) for _, entries in answer)
+
+    def _move(self, stream: str, entries: Sequence[Entry]) -> None:
+        try:
+            self._write(stream, entries)
+        except IntegrityError:
+            if len(entries) > 1:
+                for entry in entries:  # one of them is in the journal already: find it, keep the others
+                    self._move(stream, [entry])
+                return
+            self._set_aside(stream, entries[0], "the journal has another event in its place", traceback.format_exc())
+            self._write(stream, [(entries[0][0], {})])
+        self._redis.xack(stream, self.group, *[entry_id for entry_id, _ in entries])
+
+    def _write(self, stream: str, entries: Sequence[Entry]) -> None:
+        rows = [row for entry in entries if (row := self._row(stream, entry)) is not None]
+        channel, last = self._streams[stream], entries[-1][0]
+        with self._engine.begin() as conn:
+            self._advance(conn, channel, last)
+            if rows:
+                conn.execute(journal.insert(), [_columns(row) for row in rows])
+                for model in self._models:
+                    model.apply(conn, rows)
+        self._position[channel] = last
+
+    def _advance(self, conn: Connection, channel: str, last: str) -> None:
+        known = self._position[channel]
+        if known == "0-0" and conn.execute(select(positions).where(positions.c.channel == channel)).first() is None:
+            conn.execute(positions.insert().values(channel=channel, entry_id=last))
+            return
+        here = (positions.c.channel == channel) & (positions.c.entry_id == known)
+        if conn.execute(positions.update().where(here).values(entry_id=last)).rowcount != 1:
+            raise LostPosition(f"{channel} is no longer at {known}")
+
+    def _row(self, stream: str, entry: Entry) -> JournalRow | None:
+        """The journal row of an entry; None for one that belongs to no aggregate, or cannot be read."""
+        entry_id, fields = entry
+        if fields.get("aggregate", "") == "" and (not fields or "data" in fields):
+            return None
+        try:
+            return JournalRow(
+                entry_id=entry_id, aggregate=fields["aggregate"], sequence=int(fields["sequence"]), type=fields["type"],
+                data=fields["data"], time_ms=int(fields["time_ms"]), producer=fields["producer"],
+                trace=fields.get("trace", ""),
+            )  # fmt: skip
+        except (KeyError, ValueError) as wrong:
+            self._set_aside(stream, entry, str(MalformedMessage(repr(wrong))), traceback.format_exc())
+            return None
+
+    def _set_aside(self, stream: str, entry: Entry, reason: str, details: str) -> None:
+        entry_id, fields = entry
+        letter = {f"original.{name}": value for name, value in fields.items()} | {
+            "source": stream, "entry": entry_id, "reason": f"journal: {reason}", "traceback": details,
+            "attempts": "1", "time_ms": str(now_ms()), "consumer": "projector",
+        }  # fmt: skip
+        pairs = [part for pair in letter.items() for part in pair]
+        self._scripts.run("dead", [stream, keys.dead_letters(self.service)], [self.group, entry_id, *pairs])
+        log.error("entry.dead", stream=stream, entry=entry_id, reason=reason)
+
+    def _rebuild_where_needed(self) -> None:
+        with self._engine.connect() as conn:
+            current = {row.name: row.version for row in conn.execute(select(read_models))}
+        for model in self._models:
+            if current.get(model.name) != model.version:
+                self.rebuild(model)
+
+    def rebuild(self, model: ReadModel) -> None:
+        """Build a read model from zero in one transaction: readers see the old rows until the new ones are complete."""
+        tables = list(model.tables)
+        present = set(inspect(self._engine).get_table_names())
+        for table in tables:
+            if table.name not in present:
+                table.create(self._engine)
+        with self._engine.begin() as conn:
+            for table in reversed(tables):
+                conn.execute(table.delete())
+            count = 0
+            for page in pages(conn):
+                model.apply(conn, page)
+                count += len(page)
+            conn.execute(read_models.delete().where(read_models.c.name == model.name))
+            conn.execute(read_models.insert().values(name=model.name, version=model.version))
+        log.info("read_model.rebuilt", name=model.name, events=count)
+
+    def run(self, stopping: threading.Event, pulse: Pulse) -> None:
+        """Loop until `stopping`; an error of either database pauses it, with backoff up to 2 s."""
+        delay_s, prepared = 0.1, False
+        while not stopping.is_set():
+            try:
+                if not prepared:
+                    self.prepare()
+                    prepared = True
+                self.step()
+                pulse.beat()
+                delay_s = 0.1
+            except (RedisError, SQLAlchemyError, OSError, LostPosition) as error:
+                prepared = False
+                log.error("projector.waits", error=str(error), again_in_s=delay_s)
+                stopping.wait(delay_s)
+                delay_s = min(2.0, delay_s * 2)
+
+
+def _columns(row: JournalRow) -> dict[str, object]:
+    columns = {name: getattr(row, name) for name in JournalRow.__struct_fields__}
+    del columns["id"]
+    return columns
+
+
+def run(service: str, settings: Settings, models: Sequence[ReadModel], channels: Sequence[str] = ()) -> int:
+    """The main of a projector process; returns its exit status."""
+    logging.configure(f"{service}-projector", settings.log_level, settings.log_format)
+    channels = channels or [f"{service}.events"]
+    stopping, pulse = threading.Event(), Pulse()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    projector = Projector(service, settings, sql.engine(settings.database_url), channels, models)
+    trim: Callable[[threading.Event], None] = trimmer(settings, channels, groups=[projector.group])
+    with serve_health(settings.bind_host, settings.health_port, pulse):
+        threading.Thread(target=trim, args=(stopping,), daemon=True).start()
+        projector.run(stopping, pulse)
+    return 0

@@ -1,0 +1,1 @@
+"""The seven services. A service imports `sagashop` and `contracts`, never another service."""
