@@ -1,0 +1,161 @@
+"""SQL databases: SQLite where nothing else is given, MySQL or MariaDB by DATABASE_URL; and their migrations.
+
+A service keeps its migrations in `services/<name>/migrations/*.py`, plain Alembic revisions, and runs them at start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import make_url
+
+from sagashop.errors import NotReachable, SagashopError
+
+BUSY_TIMEOUT_MS = 5_000
+MIGRATION_WAIT_S = 30
+POOL_WAIT_S = 2
+
+
+class MigrationFailed(SagashopError):
+    """The database could not be brought to the version this code needs. The text says why and what to do next."""
+
+
+def engine(database_url: str) -> sa.Engine:
+    """The engine of a service's own database. Connects at the first statement; makes the folder of an SQLite file.
+
+    On SQLite a transaction begins at its first write, at once as a writer, and waits up to 5 s for another writer.
+    What was read before the first write may have changed by then: guard the write, or use `writing`.
+
+    Raises:
+        NotReachable: DATABASE_URL is empty or not understood
+    """
+    try:
+        url = make_url(database_url)
+        url.get_dialect()
+    except sa.exc.ArgumentError as wrong:
+        raise NotReachable("DATABASE_URL is not a database URL; an example is sqlite:////var/lib/shop.db") from wrong
+    if url.get_backend_name() == "sqlite":
+        return _sqlite(url)
+    return sa.create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_timeout=POOL_WAIT_S,
+        pool_recycle=1_800,
+        isolation_level="READ COMMITTED",
+        connect_args={"connect_timeout": 2, "read_timeout": 10, "write_timeout": 10},
+    )
+
+
+@contextmanager
+def writing(db: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction no other writer of an SQLite file can slip into, from its first read on. Commits at the end."""
+    with db.begin() as conn:
+        if db.dialect.name == "sqlite":
+            conn.exec_driver_sql("BEGIN IMMEDIATE")
+        yield conn
+
+
+def migrate(db: sa.Engine, package: str) -> None:
+    """Bring the database to the newest migration of `package`, for example `services.storefront`.
+
+    Processes that start together take turns; the later ones find nothing left to do.
+
+    Raises:
+        MigrationFailed: another process holds the lock for over 30 s, or a migration failed (SQLite keeps none of it)
+    """
+    service = package.rsplit(".", 1)[-1]
+    folder = _folder(package)
+    script = ScriptDirectory(str(folder), version_locations=[str(folder)])
+    try:
+        with _alone(db, service) as conn:
+            _upgrade(conn, script, f"schema_{service}")
+    except sa.exc.DBAPIError as why:
+        raise MigrationFailed(
+            f"cannot migrate the database of {service} ({why.orig}).\n"
+            f"  Check DATABASE_URL and that no other process holds the database, then start {service} again."
+        ) from why
+
+
+def check(db: sa.Engine) -> Callable[[], None]:
+    """A readiness check: the database answers."""
+
+    def answers() -> None:
+        with db.connect() as conn:
+            conn.execute(sa.text("SELECT 1"))
+
+    return answers
+
+
+def _upgrade(conn: sa.Connection, script: ScriptDirectory, version_table: str) -> None:
+    def steps(revision: Any, _: Any) -> Any:
+        return script._upgrade_revs("head", revision)  # the way of alembic.command.upgrade
+
+    context = EnvironmentContext(Config(), script, fn=steps, destination_rev="head")
+    context.configure(connection=conn, version_table=version_table, render_as_batch=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _alone(db: sa.Engine, service: str) -> AbstractContextManager[sa.Connection]:
+    return _alone_in_file(db) if db.dialect.name == "sqlite" else _alone_by_name(db, f"sagashop.migrate.{service}")
+
+
+@contextmanager
+def _alone_in_file(db: sa.Engine) -> Iterator[sa.Connection]:
+    """SQLite's own write lock, held over the whole migration."""
+    with db.begin() as conn:
+        conn.exec_driver_sql(f"PRAGMA busy_timeout = {MIGRATION_WAIT_S * 1000}")
+        try:
+            conn.exec_driver_sql("BEGIN IMMEDIATE")
+            yield conn
+        finally:
+            conn.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+
+
+@contextmanager
+def _alone_by_name(db: sa.Engine, name: str) -> Iterator[sa.Connection]:
+    """A lock by name, on a connection of its own: MySQL commits at each change of a table."""
+    with db.connect().execution_options(isolation_level="AUTOCOMMIT") as lock, db.connect() as conn:
+        got = lock.scalar(sa.text("SELECT GET_LOCK(:name, :wait)"), {"name": name, "wait": MIGRATION_WAIT_S})
+        if got != 1:
+            raise MigrationFailed(f"another process has been migrating for over {MIGRATION_WAIT_S} s ({name}).")
+        try:
+            yield conn
+            conn.commit()
+        finally:
+            lock.execute(sa.text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    pool: dict[str, Any] = {}
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        pool = {"pool_timeout": POOL_WAIT_S}
+    db = sa.create_engine(url, connect_args={"isolation_level": "IMMEDIATE"}, **pool)
+    sa.event.listen(db, "connect", _prepare_sqlite)
+    return db
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")  # first: the change to WAL may have to wait
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _folder(package: str) -> Path:
+    spec = find_spec(package)
+    places = list(spec.submodule_search_locations or []) if spec else []
+    folder = Path(places[0]) / "migrations" if places else None
+    if folder is None or not folder.is_dir():
+        raise MigrationFailed(f"{package} has no folder `migrations`.")
+    return folder

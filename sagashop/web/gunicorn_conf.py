@@ -1,0 +1,24 @@
+"""How every web process runs: `gunicorn -c sagashop/web/gunicorn_conf.py 'services.<name>.app:create()'`.
+
+One process each, so that a replica is a process of its own name and port; threads serve its requests.
+Environment: BIND_HOST, PORT (must be given), WEB_THREADS.
+"""
+
+from __future__ import annotations
+
+import os
+
+bind = f"{os.environ.get('BIND_HOST', '127.0.0.1')}:{os.environ['PORT']}"
+workers = 1
+worker_class = "gthread"
+threads = int(os.environ.get("WEB_THREADS", "8"))
+backlog = 512
+
+timeout = 30
+graceful_timeout = 10
+keepalive = 75  # longer than nginx keeps an idle connection (60 s), or nginx may send into a closing one
+
+control_socket_disable = True
+accesslog = None  # the application writes a structured line per request
+loglevel = "warning"
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 - a heartbeat must not wait for a disk
