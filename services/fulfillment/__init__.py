@@ -1,0 +1,1 @@
+"""Stock on the shelves, and the parcels that leave them."""
