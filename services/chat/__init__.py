@@ -1,0 +1,1 @@
+"""Talking to one another in the shop. Nothing of it is built yet but its place in the house."""

@@ -1,0 +1,32 @@
+"""The web process: `gunicorn 'services.notifications.app:create()'`."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from sagashop import log, redis_clients
+from sagashop import settings as env
+from sagashop.bus import Bus, connect_bus
+from sagashop.sessions import Sessions
+from sagashop.settings import Settings
+from sagashop.web.admin import admin_blueprint
+from sagashop.web.app import create_app
+from services.notifications.routes import notices
+from services.notifications.store import SERVICE
+
+
+def create(settings: Settings | None = None, *, bus: Bus | None = None) -> Flask:
+    """The application; nothing is connected before the first request."""
+    settings = settings or env.load(Settings)
+    log.configure(SERVICE, settings.log_level, settings.log_format)
+    ledger, session = redis_clients.ledger(settings), redis_clients.session(settings)
+    return create_app(
+        SERVICE,
+        settings,
+        blueprints=[notices(bus or connect_bus(settings)), admin_blueprint(SERVICE, ledger, [])],
+        checks={
+            "redis-ledger": redis_clients.check("redis-ledger", ledger),
+            "redis-session": redis_clients.check("redis-session", session),
+        },
+        sessions=Sessions(session, settings.session_ttl_s, settings.session_max_s),
+    )
