@@ -6,7 +6,9 @@ Environment: BIND_HOST, PORT (must be given), WEB_THREADS.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 
 bind = f"{os.environ.get('BIND_HOST', '127.0.0.1')}:{os.environ['PORT']}"
 workers = 1
@@ -21,4 +23,10 @@ keepalive = 75  # longer than nginx keeps an idle connection (60 s), or nginx ma
 control_socket_disable = True
 accesslog = None  # the application writes a structured line per request
 loglevel = "warning"
-worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 - a heartbeat must not wait for a disk
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a heartbeat must not wait for a disk
+
+
+def post_fork(server: object, worker: object) -> None:
+    """End with the master: killed by SIGKILL it cannot stop its worker, which would keep the port from the next one."""
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

@@ -1,0 +1,71 @@
+# Sagashop: `make up` starts it, `make test` proves it. Settings come from .env; `make up FRONT_PORT=9090` sets one for once.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+.PHONY: help up down ps logs restart reset servers test test-full lint fmt lock clean
+
+PYTHON ?= python3
+LOCAL := .venv/bin/python -m deploy.local
+CODE := sagashop services contracts deploy tests
+LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade
+export PYTHON
+
+help: ## list the targets
+	@echo "Sagashop. Begin with: make up"
+	@echo
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do \
+	  printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+up: .venv/.lock ## start the stack (or what of it does not run) and wait until it is ready
+	@$(LOCAL) up
+
+down: .venv/.lock ## stop the stack; the data stays
+	@$(LOCAL) down
+
+ps: .venv/.lock ## what runs, where, and whether it is ready
+	@$(LOCAL) ps
+
+logs: .venv/.lock ## the end of the logs; s=orders for one service or process
+	@$(LOCAL) logs $(s)
+
+restart: .venv/.lock ## restart a service or process: make restart s=orders-worker
+	@test -n "$(s)" || { echo "sagashop: restart what? make restart s=orders" >&2; exit 2; }
+	@$(LOCAL) restart $(s)
+
+reset: .venv/.lock ## stop the stack and delete its data; asks first (YES=1: does not)
+	@$(LOCAL) reset
+
+servers: .venv/.lock ## install Redis, RabbitMQ and Nginx from the distribution where they are missing
+	@$(LOCAL) servers
+
+test: .venv/.dev-lock servers ## run the tests, without the slow ones
+	.venv/bin/python -m pytest -m 'not slow' $(ARGS)
+
+test-full: .venv/.dev-lock servers ## run all tests
+	.venv/bin/python -m pytest $(ARGS)
+
+lint: .venv/.dev-lock ## check style, types and the walls between services
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+fmt: .venv/.dev-lock ## put the code into shape
+	.venv/bin/ruff check --fix-only --quiet .
+	.venv/bin/ruff format .
+
+lock: ## choose the newest versions of everything and write both lock files (needs uv)
+	uv pip compile -q $(LOCK) -o requirements.lock pyproject.toml
+	uv pip compile -q $(LOCK) -o requirements-dev.lock -c requirements.lock --extra dev pyproject.toml
+
+clean: ## remove caches of the tools; the environment and the data stay
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# One stamp a lock: installing happens again only when the lock has changed.
+.venv/.lock: requirements.lock deploy/local/bootstrap.sh
+	@deploy/local/bootstrap.sh requirements.lock
+	@touch $@
+
+.venv/.dev-lock: requirements-dev.lock .venv/.lock
+	@deploy/local/bootstrap.sh requirements-dev.lock
+	@touch $@

@@ -1,0 +1,123 @@
+"""Every process of the stack, as data: what runs, where it listens, what it is told, how to ask whether it is ready.
+
+Everything else (rendering, starting, the check of the ports, `make ps`) reads this table.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Probe = Literal["/readyz", "/health", "redis", "amqp", "tcp"]
+Env = Mapping[str, str]
+
+MAX_ORDERS_REPLICAS = 7
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process.
+
+    port:    where it listens; further ports that it needs are in `more_ports`
+    movable: the setting that moves the port, named when the port is taken
+    probe:   a path asked with HTTP GET, or the first words of a protocol
+    service: the service it belongs to; None for the servers
+    env:     what only this process is told, beside the settings of the stack
+    """
+
+    name: str
+    port: int
+    command: tuple[str, ...]
+    probe: Probe = "/readyz"
+    service: str | None = None
+    movable: str = "PORT_BASE"
+    more_ports: tuple[int, ...] = ()
+    env: Env = field(default_factory=dict)
+    stop_signal: str = "TERM"
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return (self.port, *self.more_ports)
+
+
+def web(service: str, port: int, *, part: str = "web", app: str = "app", kind: tuple[str, ...] = ()) -> Process:
+    """A gunicorn of its own: `services.<service>.<app>:create()`."""
+    gunicorn = (sys.executable, "-m", "gunicorn", "-c", "sagashop/web/gunicorn_conf.py", *kind, "--no-control-socket")
+    return Process(
+        name=f"{service}-{part}",
+        service=service,
+        port=port,
+        command=(*gunicorn, f"services.{service}.{app}:create()"),
+        env={"PORT": str(port)},
+    )
+
+
+def background(service: str, part: str, port: int) -> Process:
+    """A worker or projector: `services.<service>.<part>`, with a port for its health alone and a name that stays."""
+    return Process(
+        name=f"{service}-{part}",
+        service=service,
+        port=port,
+        command=(sys.executable, "-m", f"services.{service}.{part}"),
+        env={"HEALTH_PORT": str(port), "WORKER_NAME": f"{service}-{part}-1"},
+    )
+
+
+def table(env: Env) -> list[Process]:
+    """All processes of a stack with these settings, in the order they are started."""
+    base = int(env["PORT_BASE"])
+    return [*_servers(env, base), *_services(env, base)]
+
+
+def _servers(env: Env, base: int) -> list[Process]:
+    tls = env["TLS"] == "on"
+    return [
+        Process("redis-ledger", base + 0, ("redis-server", "{home}/redis-ledger/redis.conf"), "redis"),
+        Process("redis-session", base + 1, ("redis-server", "{home}/redis-session/redis.conf"), "redis"),
+        Process("epmd", base + 4, ("epmd", "-address", "127.0.0.1", "-port", str(base + 4)), "tcp"),
+        Process("rabbitmq", base + 2, ("rabbitmq-server",), "amqp", more_ports=(base + 3,)),
+        Process(
+            "nginx",
+            int(env["FRONT_PORT"]),
+            ("nginx", "-e", "stderr", "-p", "{home}/nginx/", "-c", "{home}/nginx/nginx.conf"),
+            "/health",
+            movable="FRONT_PORT",
+            more_ports=(int(env["FRONT_TLS_PORT"]),) if tls else (),
+            stop_signal="QUIT",
+        ),
+    ]
+
+
+def _services(env: Env, base: int) -> list[Process]:
+    replicas = range(1, int(env["ORDERS_REPLICAS"]) + 1)
+    return [
+        web("storefront", base + 10),
+        background("storefront", "worker", base + 11),
+        background("orders", "worker", base + 20),
+        background("orders", "projector", base + 21),
+        web("orders", base + 22, part="live", app="live", kind=("-k", "gevent")),
+        *(web("orders", base + 22 + n, part=f"web-{n}") for n in replicas),
+        web("payments", base + 30),
+        background("payments", "worker", base + 31),
+        background("payments", "projector", base + 32),
+        web("fulfillment", base + 40),
+        background("fulfillment", "worker", base + 41),
+        background("fulfillment", "projector", base + 42),
+        web("notifications", base + 50),
+        background("notifications", "worker", base + 51),
+        web("analytics", base + 60),
+        background("analytics", "worker", base + 61),
+        web("chat", base + 70),
+    ]
+
+
+def upstream_of(process: Process) -> str | None:
+    """The name under which nginx knows a web process, and `None` for what it does not talk to.
+
+    The replicas of orders share one; its event streams are a process and an upstream of their own.
+    """
+    if process.service is None or "PORT" not in process.env:
+        return None
+    return "orders_live" if process.name == "orders-live" else process.service

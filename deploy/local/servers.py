@@ -1,0 +1,105 @@
+"""Configuration of the servers: two Redis, epmd, RabbitMQ. All listen on loopback, all files are below the home."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from deploy.local.dotenv import write_private
+from deploy.local.errors import StackError
+from deploy.local.layout import Layout
+from deploy.local.processes import Process
+
+Env = Mapping[str, str]
+
+# Debian's /usr/sbin/rabbitmq-server changes to its own user and data; the script behind it takes ours.
+SEARCH = os.pathsep.join(["/usr/lib/rabbitmq/bin", os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+
+
+def find(name: str) -> str | None:
+    return shutil.which(name, path=SEARCH)
+
+
+def executable(name: str) -> str:
+    return find(name) or name
+
+
+def check_installed(processes: Sequence[Process]) -> None:
+    """Raises: StackError naming the programs that are not there."""
+    missing = sorted({process.command[0] for process in processes if find(process.command[0]) is None})
+    if missing:
+        raise StackError(f"not installed: {', '.join(missing)}. `make servers` installs them, or says how.")
+
+
+def write(layout: Layout, env: Env) -> None:
+    for name, number in (("LEDGER", 0), ("SESSION", 1)):
+        folder = layout.home / f"redis-{name.lower()}"
+        write_private(folder / "redis.conf", redis_conf(folder, env, name, int(env["PORT_BASE"]) + number))
+    rabbit = layout.home / "rabbitmq"
+    write_private(rabbit / "rabbitmq.conf", rabbitmq_conf(env))
+    write_private(rabbit / "advanced.config", "[].\n")
+    write_private(rabbit / "enabled_plugins", "[].\n")
+    cookie = rabbit / ".erlang.cookie"
+    if not cookie.exists():
+        write_private(cookie, secrets.token_hex(20))
+    cookie.chmod(0o400)
+
+
+def redis_conf(folder: Path, env: Env, name: str, port: int) -> str:
+    """The ledger has every commit on disk and refuses when full; the session server may lose a second, and drops what
+    expires first.
+    """
+    fsync, policy = ("always", "noeviction") if name == "LEDGER" else ("everysec", "volatile-ttl")
+    return (
+        f"bind 127.0.0.1\nport {port}\nprotected-mode yes\nrequirepass {env[f'REDIS_{name}_PASSWORD']}\n"
+        f'dir "{folder}"\ndaemonize no\nalways-show-logo no\n'
+        f"appendonly yes\nappendfsync {fsync}\nsave 3600 1 300 100\n"
+        f"maxmemory {env[f'REDIS_{name}_MAXMEMORY']}\nmaxmemory-policy {policy}\n"
+    )
+
+
+def rabbitmq_conf(env: Env) -> str:
+    """The first start makes the user of the settings, and so never the well-known guest."""
+    return (
+        f"listeners.tcp.1 = 127.0.0.1:{int(env['PORT_BASE']) + 2}\n"
+        f"default_user = {env['RABBITMQ_USER']}\ndefault_pass = {env['RABBITMQ_PASSWORD']}\n"
+        "vm_memory_high_watermark.absolute = 512MiB\ndisk_free_limit.absolute = 200MB\n"
+        "log.file = false\nlog.console = true\nlog.console.level = info\n"
+    )
+
+
+def environment(layout: Layout, env: Env, process: Process) -> dict[str, str]:
+    return rabbitmq_env(layout, env) if process.name == "rabbitmq" else {}
+
+
+def rabbitmq_env(layout: Layout, env: Env) -> dict[str, str]:
+    """A node of its own: name, cookie, data, port mapper. `rabbitmqctl` with these variables reaches it."""
+    base, folder = int(env["PORT_BASE"]), layout.home / "rabbitmq"
+    return {
+        "HOME": str(folder),  # Erlang looks for its cookie there
+        "RABBITMQ_NODENAME": f"sagashop-{layout.tag}@localhost",
+        "RABBITMQ_CONF_ENV_FILE": "/dev/null",  # not the distribution's
+        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+        "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "config"),
+        "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+        "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "RABBITMQ_LOGS": "-",
+        "RABBITMQ_PID_FILE": str(folder / "rabbitmq.pid"),
+        "RABBITMQ_DIST_PORT": str(base + 3),
+        "ERL_EPMD_PORT": str(base + 4),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "ERL_AFLAGS": "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
+        "ERL_CRASH_DUMP": str(folder / "erl_crash.dump"),
+        "RUNNING_UNDER_SYSTEMD": "true",  # its script then becomes Erlang instead of waiting for it: signals arrive
+    }
+
+
+def config_files(layout: Layout, process: Process) -> list[Path]:
+    """Files besides its specification that a process reads at start."""
+    names = {"redis-ledger": "redis.conf", "redis-session": "redis.conf", "rabbitmq": "rabbitmq.conf"}
+    return [layout.home / process.name / names[process.name]] if process.name in names else []

@@ -1,0 +1,50 @@
+"""What a service's process is told through its environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from deploy.local.layout import Layout
+from deploy.local.processes import Process
+
+SERVER_SECRETS = ("REDIS_LEDGER_PASSWORD", "REDIS_SESSION_PASSWORD", "RABBITMQ_USER", "RABBITMQ_PASSWORD")
+LOGINS = ("DEMO_EMAIL", "DEMO_PASSWORD", "OPERATOR_EMAIL", "OPERATOR_PASSWORD")  # storefront makes these accounts
+# Of the deployment alone. Not told, so that a change of one (a third replica) restarts nobody who need not know.
+DEPLOYMENT = (
+    *("MODE", "FRONT_PORT", "FRONT_TLS_PORT", "PORT_BASE", "TLS", "ORDERS_REPLICAS", "DATABASE_URL"),
+    *("RATE_GENERAL", "RATE_LOGIN", "RATE_SIGNUP", "REDIS_LEDGER_MAXMEMORY", "REDIS_SESSION_MAXMEMORY"),
+)
+
+
+def service_env(layout: Layout, env: Mapping[str, str], process: Process) -> dict[str, str]:
+    """The settings of the stack without those that are no business of this service, the addresses, and its own port."""
+    hidden = {*SERVER_SECRETS, *DEPLOYMENT, *(LOGINS if process.service != "storefront" else ())}
+    shown = {name: value for name, value in env.items() if name not in hidden}
+    own = {"DATABASE_URL": _database_url(layout, env, str(process.service)), **process.env}
+    return shown | addresses(env) | own
+
+
+def addresses(env: Mapping[str, str]) -> dict[str, str]:
+    base = int(env["PORT_BASE"])
+    rabbit_login = f"{env['RABBITMQ_USER']}:{env['RABBITMQ_PASSWORD']}"
+    return {
+        "REDIS_LEDGER_URL": f"redis://:{env['REDIS_LEDGER_PASSWORD']}@127.0.0.1:{base}/0",
+        "REDIS_SESSION_URL": f"redis://:{env['REDIS_SESSION_PASSWORD']}@127.0.0.1:{base + 1}/0",
+        "RABBITMQ_URL": f"amqp://{rabbit_login}@127.0.0.1:{base + 2}/%2F",
+        "BIND_HOST": "127.0.0.1",
+        "PUBLIC_URL": public_url(env),
+        "COOKIE_SECURE": "true" if env["TLS"] == "on" else "false",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def public_url(env: Mapping[str, str]) -> str:
+    if env["TLS"] == "on":
+        return f"https://127.0.0.1:{env['FRONT_TLS_PORT']}"
+    return f"http://127.0.0.1:{env['FRONT_PORT']}"
+
+
+def _database_url(layout: Layout, env: Mapping[str, str], service: str) -> str:
+    """Each service has a database of its own: a file, or what `{service}` makes of the setting."""
+    template = env["DATABASE_URL"] or f"sqlite:///{layout.data}/{{service}}.db"
+    return template.replace("{service}", service)

@@ -1,0 +1,212 @@
+"""A stack on this machine: `Stack(home, env).up(60)`. The make targets and the tests use nothing else.
+
+with Stack(tmp_path, free_settings()) as stack:
+    requests.get(stack.url + "/api/products")
+"""
+
+from __future__ import annotations
+
+import os
+import signal as signals
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from deploy.local import dotenv, leftovers, nginx, ports, readiness, servers, starting, supervisor_client
+from deploy.local.checks import checked
+from deploy.local.errors import StackError
+from deploy.local.layout import Layout
+from deploy.local.processes import Process, table
+from deploy.local.render import render
+from deploy.local.service_env import addresses, public_url
+from deploy.local.starting import Progress
+from deploy.local.supervisor_client import STOPPED
+from deploy.local.waiting import holds, until
+
+
+class Stack:
+    """One stack: everything it writes lies below `home`, everything it listens on is on 127.0.0.1.
+
+    env:       settings by name; those not given come from the env file, which is made with fresh secrets when missing
+    env_file:  default `home/.env`; `make` gives the repository's
+    processes: makes the table from the settings; tests give stand-ins
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        env: Mapping[str, str] | None = None,
+        *,
+        env_file: Path | None = None,
+        processes: Callable[[Mapping[str, str]], list[Process]] = table,
+    ) -> None:
+        self.layout = Layout(home.absolute())
+        self.env_file = env_file or self.layout.home / ".env"
+        self._given = dict(env or {})
+        self._table = processes
+
+    @property
+    def env(self) -> dict[str, str]:
+        """All settings. Makes the env file when there is none."""
+        values = dotenv.ensure(self.env_file) | self._given
+        return checked(values)
+
+    @property
+    def processes(self) -> list[Process]:
+        return self._table(self.env)
+
+    @property
+    def url(self) -> str:
+        """Where the front door answers, without a slash at the end."""
+        return public_url(self.env)
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """REDIS_LEDGER_URL, REDIS_SESSION_URL, RABBITMQ_URL …: what the services are told, for tests and tools."""
+        return addresses(self.env)
+
+    def __enter__(self) -> Self:
+        try:
+            self.up()
+        except BaseException:
+            self.down()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.down()
+
+    def up(self, wait_s: float = 90, progress: Progress = lambda ready, waiting: None) -> None:
+        """Start what does not run, apply changed settings, leave the rest alone; return when all are ready.
+
+        Raises: StackError with the reason and the next command: a server is not installed, a port is taken (nothing was
+        started then), a process does not become ready within `wait_s` seconds (the others keep running).
+        """
+        env, processes = self.env, self.processes
+        with self.layout.alone():
+            servers.check_installed(processes)
+            supervisor = supervisor_client.connect(self.layout)
+            if supervisor is None:
+                leftovers.stop(self.layout)
+            ports.check(processes, ports.of_running(self.layout, supervisor_client.states(supervisor)))
+            nginx_changed = render(self.layout, env, processes)
+            ports.remember(self.layout, processes)
+            supervisor = self._run(supervisor, reload_nginx=nginx_changed)
+            starting.wait(supervisor, processes, env, self.layout.tail, wait_s, progress)
+
+    def _run(self, supervisor: Any | None, *, reload_nginx: bool) -> Any:
+        if supervisor is None:
+            supervisor_client.start(self.layout)
+            return supervisor_client.require(self.layout)
+        supervisor_client.apply_changes(supervisor)
+        for name, state in supervisor_client.states(supervisor).items():
+            if state["statename"] in STOPPED:
+                supervisor.startProcess(name, False)
+        if reload_nginx:
+            nginx.reload(self.layout, supervisor)
+        return supervisor
+
+    def down(self, wait_s: float = 60) -> bool:
+        """Stop the front door and the services, then the servers, all gracefully. Returns whether anything ran.
+
+        Raises: StackError when something still runs after `wait_s` seconds.
+        """
+        with self.layout.alone():
+            supervisor = supervisor_client.connect(self.layout)
+            if supervisor is None:
+                self.layout.remove_socket_folder()
+                return bool(leftovers.stop(self.layout))
+            running = supervisor_client.states(supervisor)
+            first = [name for name in running if name not in {"redis-ledger", "redis-session", "rabbitmq", "epmd"}]
+            for names in (first, [name for name in running if name not in first]):
+                supervisor_client.stop(supervisor, names, wait_s)
+            session = leftovers.session(self.layout)
+            supervisor.shutdown()
+            until(lambda: not leftovers.members(session, self.layout), within_s=wait_s, what="supervisor to end")
+            self.layout.remove_socket_folder()
+            return True
+
+    def ps(self) -> list[dict[str, Any]]:
+        """Each process: `name`, `state`, `pid` (0: none), `port`, `ready`, `description`."""
+        supervisor = supervisor_client.connect(self.layout)
+        states = supervisor_client.states(supervisor)
+        ready = readiness.which_are_ready([p for p in self.processes if p.name in states], self.env)
+        return [_row(process, states.get(process.name), process.name in ready) for process in self.processes]
+
+    def pid(self, process: str) -> int:
+        """The process's pid now; 0 while it does not run. Raises: StackError for an unknown name."""
+        return int(self._state(process)["pid"])
+
+    def signal(self, process: str, number: int) -> int:
+        """Send a signal (as `signal.SIGKILL`). Returns the pid that got it. Raises: StackError when it does not run."""
+        pid = self.pid(process)
+        if not pid:
+            raise StackError(f"{process} does not run. Start it with `make up`.")
+        os.kill(pid, signals.Signals(number))
+        return pid
+
+    def restart(self, process: str, wait_s: float = 60) -> None:
+        """Stop one process gracefully, start it again, and wait until it is ready."""
+        self._state(process)
+        supervisor = supervisor_client.require(self.layout)
+        supervisor_client.stop(supervisor, [process], wait_s)
+        supervisor.startProcess(process, False)
+        self.wait_ready(process, wait_s)
+
+    def stop(self, process: str, wait_s: float = 30) -> None:
+        """Stop one process, which then stays down until `start` or `up`."""
+        self._state(process)
+        supervisor_client.stop(supervisor_client.require(self.layout), [process], wait_s)
+
+    def start(self, process: str, wait_s: float = 60) -> None:
+        """Start one process that was stopped, and wait until it is ready."""
+        if self._state(process)["statename"] in STOPPED:
+            supervisor_client.require(self.layout).startProcess(process, False)
+        self.wait_ready(process, wait_s)
+
+    def wait_ready(self, process: str, wait_s: float = 60) -> None:
+        """Raises: StackError when it is not ready in time."""
+        row, env = next(p for p in self.processes if p.name == process), self.env
+
+        def is_up() -> bool:  # the state first: what a killed process left behind may still answer in its place
+            return self._state(process)["statename"] == "RUNNING" and readiness.is_ready(row, env)
+
+        if not holds(is_up, within_s=wait_s):
+            raise StackError(
+                starting.why(
+                    [process], supervisor_client.states(supervisor_client.require(self.layout)), self.layout.tail
+                )
+            )
+
+    def logs(self, process: str) -> str:
+        """The end of what it wrote, some 64 kB."""
+        return self.layout.tail(process)
+
+    def matching(self, name: str) -> list[str]:
+        """The processes of that name, or of the service of that name. Raises: StackError when there are none."""
+        names = [process.name for process in self.processes]
+        found = [each for each in names if each == name] or [each for each in names if each.startswith(name + "-")]
+        if not found:
+            raise StackError(f"there is no process or service {name!r}. There are: {', '.join(names)}.")
+        return found
+
+    def _state(self, process: str) -> dict[str, Any]:
+        states = supervisor_client.states(supervisor_client.require(self.layout))
+        if process not in states:
+            raise StackError(f"there is no process {process!r}. There are: {', '.join(states)}.")
+        return states[process]
+
+
+def _row(process: Process, state: Mapping[str, Any] | None, ready: bool) -> dict[str, Any]:
+    known = state or {"statename": "DOWN", "pid": 0, "description": ""}
+    return {
+        "name": process.name,
+        "state": str(known["statename"]).lower(),
+        "ready": ready and known["statename"] == "RUNNING",
+        "pid": known["pid"],
+        "port": process.port,
+        "description": known["description"],
+    }

@@ -1,0 +1,209 @@
+"""What the local mode decides and writes, without starting anything."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from deploy.local import dotenv, engine, nginx, packages, ports, render, servers
+from deploy.local.checks import checked
+from deploy.local.errors import StackError
+from deploy.local.layout import Layout
+from deploy.local.processes import Process, table
+from deploy.local.service_env import service_env
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    return dotenv.ensure(tmp_path / ".env") | {"FRONT_PORT": "8080", "PORT_BASE": "18000", "TLS": "off"}
+
+
+def named(env: dict[str, str], name: str) -> Process:
+    return next(process for process in table(env) if process.name == name)
+
+
+def test_the_first_start_makes_an_env_file_for_its_owner_with_fresh_secrets(tmp_path: Path) -> None:
+    one, two = dotenv.ensure(tmp_path / "one"), dotenv.ensure(tmp_path / "two")
+    assert stat.S_IMODE((tmp_path / "one").stat().st_mode) == 0o600
+    assert one["REDIS_LEDGER_PASSWORD"] != two["REDIS_LEDGER_PASSWORD"]
+    assert not [value for value in one.values() if "<" in value]
+    assert one["FRONT_PORT"] == "8080"
+
+
+def test_a_value_that_stands_in_the_env_file_is_never_changed(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("# mine\nFRONT_PORT=9090\nDEMO_PASSWORD=secret word\nEXTRA=1\n")
+    values = dotenv.ensure(file)
+    assert (values["FRONT_PORT"], values["DEMO_PASSWORD"], values["EXTRA"]) == ("9090", "secret word", "1")
+    assert values["PORT_BASE"] == "18000"
+    assert file.read_text().startswith("# mine\nFRONT_PORT=9090\nDEMO_PASSWORD=secret word\nEXTRA=1\n")
+
+
+def test_a_second_start_leaves_the_env_file_byte_for_byte(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    dotenv.ensure(file)
+    before = file.read_bytes()
+    dotenv.ensure(file)
+    assert file.read_bytes() == before
+
+
+def test_the_shell_wins_over_the_env_file_for_settings_and_nothing_else_leaks_in(tmp_path: Path) -> None:
+    values = dotenv.settings(tmp_path / ".env", {"FRONT_PORT": "9999", "SOME_TOKEN": "x"})
+    assert values["FRONT_PORT"] == "9999"
+    assert "SOME_TOKEN" not in values
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ORDERS_REPLICAS", "8"), ("ORDERS_REPLICAS", "0"), ("PORT_BASE", "eighty"), ("FRONT_PORT", "-1"), ("TLS", "yes")],
+)
+def test_a_bad_setting_is_named(env: dict[str, str], name: str, value: str) -> None:
+    with pytest.raises(StackError, match=name):
+        checked(env | {name: value})
+
+
+def test_the_most_replicas_still_have_ports_of_their_own(env: dict[str, str]) -> None:
+    used = [port for process in table(env | {"ORDERS_REPLICAS": "7", "TLS": "on"}) for port in process.ports]
+    assert len(used) == len(set(used))
+    assert max(port for port in used if port >= 18000) < 18000 + ports.SPAN
+
+
+def test_a_taken_port_is_told_with_the_process_and_the_setting_that_moves_it(env: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(StackError, match=f"port {port} is taken, and nginx needs it: FRONT_PORT moves it"):
+            ports.check([named(env | {"FRONT_PORT": str(port)}, "nginx")])
+        tls = env | {"TLS": "on", "FRONT_PORT": str(ports.find_free("FRONT_PORT")), "FRONT_TLS_PORT": str(port)}
+        with pytest.raises(StackError, match="FRONT_TLS_PORT moves it"):
+            ports.check([named(tls, "nginx")])
+        with pytest.raises(StackError, match="needs it: PORT_BASE moves it"):
+            ports.check([named(env | {"PORT_BASE": str(port)}, "redis-ledger")])
+        ports.check([named(env | {"PORT_BASE": str(port)}, "redis-ledger")], ours=frozenset({port}))
+
+
+@pytest.mark.parametrize(
+    ("mode", "answers", "compose_file", "chosen", "remark"),
+    [
+        ("", False, True, "local", ""),
+        ("", False, False, "local", ""),
+        ("", True, True, "compose", ""),
+        ("", True, False, "local", "running the local mode"),
+        ("local", True, True, "local", ""),
+        ("compose", False, True, "compose", ""),
+    ],
+)
+def test_the_mode_follows_the_setting_then_the_engine(
+    tmp_path: Path, mode: str, answers: bool, compose_file: bool, chosen: str, remark: str
+) -> None:
+    file = tmp_path / "docker-compose.yml"
+    if compose_file:
+        file.touch()
+    got, said = engine.choose(mode, answers=lambda: answers, compose_file=file)
+    assert got == chosen
+    assert remark in said
+    assert bool(said) == bool(remark)
+
+
+def test_a_mode_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="MODE=local"):
+        engine.choose("compose", answers=lambda: True, compose_file=tmp_path / "none")
+    with pytest.raises(StackError, match="local or compose"):
+        engine.choose("cloud")
+
+
+@pytest.mark.parametrize(("does", "expected"), [("exit 1", False), ("exec sleep 5", False), ("exit 0", True)])
+def test_a_docker_client_counts_only_when_an_engine_answers_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, expected: bool
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(f"#!/bin/sh\n{does}\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert engine.engine_answers(within_s=0.5) is expected
+
+
+def test_services_are_told_addresses_and_not_what_is_none_of_their_business(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    payments = service_env(Layout(tmp_path), env, named(env, "payments-worker"))
+    assert payments["REDIS_LEDGER_URL"] == f"redis://:{env['REDIS_LEDGER_PASSWORD']}@127.0.0.1:18000/0"
+    assert payments["DATABASE_URL"] == f"sqlite:///{tmp_path}/data/payments.db"
+    assert (payments["WORKER_NAME"], payments["HEALTH_PORT"]) == ("payments-worker-1", "18031")
+    assert "OPERATOR_PASSWORD" not in payments
+    assert "OPERATOR_PASSWORD" in service_env(Layout(tmp_path), env, named(env, "storefront-web"))
+
+
+def test_each_service_gets_a_database_of_its_own_from_one_setting(env: dict[str, str], tmp_path: Path) -> None:
+    template = env | {"DATABASE_URL": "mysql+pymysql://u:p@db/{service}"}
+    told = service_env(Layout(tmp_path), template, named(env, "orders-projector"))
+    assert told["DATABASE_URL"] == "mysql+pymysql://u:p@db/orders"
+
+
+def test_rendering_twice_changes_nothing(env: dict[str, str], tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "100% home; with # signs")
+    assert render.render(layout, env, table(env)) is True
+    before = {file: file.read_bytes() for file in layout.home.rglob("*") if file.is_file()}
+    assert render.render(layout, env, table(env)) is False
+    assert {file: file.read_bytes() for file in layout.home.rglob("*") if file.is_file()} == before
+    assert {stat.S_IMODE(file.stat().st_mode) & 0o077 for file in before} == {0}
+    layout.remove_socket_folder()
+
+
+def test_a_changed_setting_marks_only_the_processes_it_concerns(env: dict[str, str], tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    render.render(layout, env, table(env))
+    before = layout.supervisor_conf.read_text().split("[program:")
+    more = env | {"REDIS_LEDGER_MAXMEMORY": "777mb", "LOG_LEVEL": env["LOG_LEVEL"]}
+    servers.write(layout, more)
+    after = render.supervisor_conf(layout, table(more)).split("[program:")
+    changed = {new.split("]")[0] for old, new in zip(before, after, strict=True) if old != new}
+    assert changed == {"redis-ledger"}
+
+
+def test_orders_replicas_share_an_upstream_and_event_streams_have_another(env: dict[str, str]) -> None:
+    text = nginx.upstreams(table(env | {"ORDERS_REPLICAS": "3"}))
+    groups = {block.split(" {")[0]: block.count("server ") for block in text.split("upstream ")[1:]}
+    assert groups["orders"] == 3
+    assert groups["orders_live"] == 1
+    assert set(groups) == set(nginx.UPSTREAMS)
+
+
+@pytest.mark.parametrize("tls", ["on", "off"])
+def test_nginx_takes_what_is_rendered(env: dict[str, str], tmp_path: Path, tls: str) -> None:
+    settings = env | {"TLS": tls} | ports.free_settings()
+    render.render(Layout(tmp_path), settings, table(settings))
+    assert nginx.check(Layout(tmp_path), servers.executable("nginx")) is None
+
+
+def test_the_control_socket_of_a_long_home_is_short_enough_and_private(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / ("long" * 30))
+    layout.make()
+    assert len(str(layout.socket)) <= 100
+    assert stat.S_IMODE(layout.socket.parent.stat().st_mode) == 0o700
+    layout.remove_socket_folder()
+    assert not layout.socket.parent.exists()
+
+
+def test_who_may_not_install_is_told_the_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "missing", lambda: ["nginx", "redis-server"])
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    with pytest.raises(StackError, match="sudo apt-get install -y --no-install-recommends nginx redis-server"):
+        packages.ensure()
+
+
+@pytest.mark.parametrize("earlier", [None, "#!/bin/sh\nexit 0\n"])
+def test_while_installing_nothing_may_start_and_an_earlier_policy_comes_back(
+    tmp_path: Path, earlier: str | None
+) -> None:
+    policy = tmp_path / "policy-rc.d"
+    if earlier:
+        policy.write_text(earlier)
+    with packages.nothing_starts(policy):
+        assert "exit 101" in policy.read_text()
+        assert os.access(policy, os.X_OK)
+    assert (policy.read_text() if policy.exists() else None) == earlier
+    assert [file.name for file in tmp_path.iterdir()] == (["policy-rc.d"] if earlier else [])
