@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help up down ps logs restart reset servers test test-full lint fmt lock clean
+.PHONY: help up down ps logs restart reset servers test-servers test test-full lint fmt lock clean
 
 PYTHON ?= python3
 LOCAL := .venv/bin/python -m deploy.local
@@ -38,10 +38,13 @@ reset: .venv/.lock ## stop the stack and delete its data; asks first (YES=1: doe
 servers: .venv/.lock ## install Redis, RabbitMQ and Nginx from the distribution where they are missing
 	@$(LOCAL) servers
 
-test: .venv/.dev-lock servers ## run the tests, without the slow ones
+test-servers: .venv/.lock
+	@$(LOCAL) servers --with-browser
+
+test: .venv/.dev-lock test-servers ## run the tests, without the slow ones
 	.venv/bin/python -m pytest -m 'not slow' $(ARGS)
 
-test-full: .venv/.dev-lock servers ## run all tests
+test-full: .venv/.dev-lock test-servers ## run all tests
 	.venv/bin/python -m pytest $(ARGS)
 
 lint: .venv/.dev-lock ## check style, types and the walls between services

@@ -62,9 +62,9 @@ class TooLarge(Problem):
 
 
 class Unavailable(Problem):
-    """A server we need does not answer, or is full. Nothing was done; the client may try again."""
+    """A server we need does not answer, or is full. The client may try again, with the same idempotency key."""
 
-    kind, status, title = "unavailable", 503, "Not available right now; nothing was done"
+    kind, status, title = "unavailable", 503, "Not available right now"
 
     def __init__(self, detail: str = "", *, retry_after_s: int = 2, **extra: Any) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after_s)}, **extra)

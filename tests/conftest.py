@@ -1,4 +1,4 @@
-"""Fixtures every test may use. One redis-server of each kind per test run; each test gets it empty."""
+"""Fixtures every test may use: one redis-server of each kind per test run, empty for each test; one whole stack."""
 
 from __future__ import annotations
 
@@ -7,7 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.ports import free_settings
+from deploy.local.stack import Stack
+from sagashop.cli.shop import Shop
+from tests.people import People
 from tests.servers import RedisServer
+
+QUICK = {
+    "VISIBILITY_S": "1",
+    "CARRIER_DELAY_S": "2",
+    "STOCK_TIMEOUT_S": "8",
+    "PAYMENT_TIMEOUT_S": "8",
+    "CAPTURE_TIMEOUT_S": "2",
+    "SHIPMENT_TIMEOUT_S": "2",
+    "RATE_LOGIN": "600r/m",
+    "RATE_SIGNUP": "3000r/m",
+}
+"""Shorter waits than a real stack has, so that tests of recovery do not take minutes."""
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +66,34 @@ def own_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
     yield make
     for server in servers:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One whole stack for all end-to-end and browser tests, on free ports."""
+    with Stack(tmp_path_factory.mktemp("stack"), free_settings() | QUICK) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def people(stack: Stack) -> People:
+    return People(stack.url, stack.env)
+
+
+@pytest.fixture(scope="session")
+def operator(people: People) -> Shop:
+    return people.operator()
+
+
+@pytest.fixture
+def customer(people: People) -> Shop:
+    """A new customer with the welcome credit on the account."""
+    return people.customer()
+
+
+@pytest.fixture
+def guest(people: People) -> Shop:
+    return people.guest()
 
 
 def _emptied(server: RedisServer) -> str:

@@ -135,9 +135,10 @@ def reset(yes: bool) -> None:
 
 
 @main.command()
-def servers() -> None:
+@click.option("--with-browser", is_flag=True, help="Chromium too, for the browser tests.")
+def servers(with_browser: bool) -> None:
     """Install the distribution's Redis, RabbitMQ and Nginx where they are missing."""
-    new = packages.ensure()
+    new = packages.ensure(packages.NEEDED | (packages.BROWSER if with_browser else {}))
     console.print(f"Installed {', '.join(new)}." if new else "Redis, RabbitMQ and Nginx are installed.")
 
 

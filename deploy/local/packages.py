@@ -19,6 +19,7 @@ NEEDED = {
     "nginx": "nginx",
     "openssl": "openssl",
 }
+BROWSER = {"chromium": "chromium"}  # for the browser tests
 UNITS = {
     "redis-server": ("redis-server.service",),
     "rabbitmq-server": ("rabbitmq-server.service",),
@@ -28,17 +29,17 @@ UNITS = {
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
-def missing() -> list[str]:
+def missing(programs: Mapping[str, str]) -> list[str]:
     """The packages whose program is not there."""
-    return [package for program, package in NEEDED.items() if find(program) is None]
+    return [package for program, package in programs.items() if find(program) is None]
 
 
-def ensure() -> list[str]:
-    """Install what is missing, and return it.
+def ensure(programs: Mapping[str, str] = NEEDED) -> list[str]:
+    """Install what is missing of these (package by program), and return it.
 
     Raises: StackError with the one command to type where we may not, or when apt-get fails.
     """
-    packages = missing()
+    packages = missing(programs)
     if not packages:
         return []
     apt = shutil.which("apt-get")

@@ -97,7 +97,7 @@ def _services(env: Env, base: int) -> list[Process]:
         background("storefront", "worker", base + 11),
         background("orders", "worker", base + 20),
         background("orders", "projector", base + 21),
-        web("orders", base + 22, part="live", app="live", kind=("-k", "gevent")),
+        web("orders", base + 22, part="live", app="live", kind=("-k", "gevent", "--keep-alive", "0")),
         *(web("orders", base + 22 + n, part=f"web-{n}") for n in replicas),
         web("payments", base + 30),
         background("payments", "worker", base + 31),

@@ -32,12 +32,12 @@ def show(ctx: Context, order_id: str) -> None:
     """Each step of one saga: status, attempts, times."""
     saga = ctx.operator().get(f"/api/orders/{order_id}/timeline")
     rows = (
-        (s["step"], s["service"], s["status"], s["attempts"], s.get("asked_ms"), s.get("duration_ms"))
+        (s["step"], s["service"], s["status"], s["attempts"], _after(saga, s["asked_ms"]), s["duration_ms"])
         for s in saga["steps"]
     )
-    columns = ["step", "service", "status", "attempts #", "asked at #", "took ms #"]
-    ctx.show(saga, table(f"Order {order_id}: {_status(saga)}", columns, rows))
+    columns = ["step", "service", "status", "attempts #", "asked after ms #", "took ms #"]
+    ctx.show(saga, table(f"Order {order_id}: {saga['status']}", columns, rows))
 
 
-def _status(saga: dict[str, Any]) -> str:
-    return str(saga.get("status", ""))
+def _after(saga: dict[str, Any], time_ms: int | None) -> int | None:
+    return None if time_ms is None else time_ms - int(saga["placed_ms"])

@@ -74,6 +74,16 @@ class Shop:
             raise Refused(answer.status_code, _problem(answer))
         return answer.json() if answer.content else None
 
+    def body(self, path: str, *, read_timeout_s: float) -> bytes:
+        """The body of a long answer as it is.
+
+        Raises: as `call`
+        """
+        answer = self.send("GET", path, timeout=(TIMEOUT_S[0], read_timeout_s))
+        if answer.status_code >= 400:
+            raise Refused(answer.status_code, _problem(answer))
+        return answer.content
+
     def send(self, method: str, path: str, **options: Any) -> requests.Response:
         """One request, whatever comes back."""
         try:
