@@ -55,6 +55,8 @@ def accepts(
 ) -> Callable[[View], View]:
     """Pass the decoded body and query to the view, as keyword arguments `json` and `query`.
 
+    A body may be left out where every field of its struct has a default.
+
     answers:  the struct of a 200, or structs by status (None for an empty body); for the document only
     problems: the errors this route adds to the usual ones; for the document only
 
@@ -96,8 +98,11 @@ def _strict(struct: type[msgspec.Struct] | None) -> type[msgspec.Struct] | None:
 
 def _body_reader(struct: type[msgspec.Struct]) -> Callable[[], Any]:
     decode = msgspec.json.Decoder(struct).decode
+    optional = not any(field.required for field in msgspec.structs.fields(struct))
 
     def read() -> Any:
+        if optional and not request.content_length and not request.get_data():
+            return struct()
         if request.mimetype != "application/json":
             raise UnsupportedMediaType
         body = request.get_data(cache=False)

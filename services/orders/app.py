@@ -1,0 +1,42 @@
+"""The web process: `gunicorn 'services.orders.app:create()'`."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from sagashop import redis_clients, sql
+from sagashop import settings as env
+from sagashop.audit.web import audit_blueprint
+from sagashop.bus import Bus, connect_bus
+from sagashop.sessions import Sessions
+from sagashop.web.admin import admin_blueprint
+from sagashop.web.app import create_app
+from services.orders import audit
+from services.orders.routes import Desk, customers, operators
+from services.orders.settings import OrdersSettings
+
+CHANNELS = ["orders.events", "orders.timers"]
+"""The streams that orders owns."""
+
+
+def create(settings: OrdersSettings | None = None, *, bus: Bus | None = None) -> Flask:
+    """The application; nothing is connected before the first request."""
+    settings = settings or env.load(OrdersSettings)
+    desk = Desk(settings, bus or connect_bus(settings), sql.engine(settings.database_url))
+    ledger, session = redis_clients.ledger(settings), redis_clients.session(settings)
+    return create_app(
+        "orders",
+        settings,
+        blueprints=[
+            customers(desk),
+            operators(desk),
+            admin_blueprint("orders", ledger, CHANNELS),
+            audit_blueprint(audit.house(ledger, desk.engine, settings.saga, CHANNELS)),
+        ],
+        checks={
+            "redis-ledger": redis_clients.check("redis-ledger", ledger),
+            "redis-session": redis_clients.check("redis-session", session),
+            "database": sql.check(desk.engine),
+        },
+        sessions=Sessions(session, settings.session_ttl_s, settings.session_max_s),
+    )
