@@ -6,7 +6,7 @@ A worker takes an `Inbox`, a web process an `Outlet`. Both apply `Effects` in on
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -27,16 +27,18 @@ class GuardFailed(SagashopError):
 class Delivery(msgspec.Struct, frozen=True):
     """One message as the broker hands it over.
 
-    source:  where it came from (a stream's key, a queue's name)
-    entry:   its id there
-    fields:  the wire fields; not yet checked
-    attempt: how often it was handed over, this time included
+    source:    where it came from (a stream's key, a queue's name)
+    entry:     its id there
+    fields:    the wire fields; not yet checked
+    attempt:   how often it was handed over, this time included
+    addressed: nobody else reads this source, so a type that is unknown here is lost, not somebody else's
     """
 
     source: str
     entry: str
     fields: dict[str, str]
     attempt: int = 1
+    addressed: bool = False
 
 
 class Inbox(Protocol):
@@ -57,8 +59,11 @@ class Inbox(Protocol):
     def read(self, limit: int, block_ms: int) -> list[Delivery]:
         """New deliveries, waiting up to `block_ms` for the first."""
 
-    def retries(self, limit: int) -> list[Delivery]:
-        """Deliveries whose backoff is over, own ones and those of consumers that are gone."""
+    def retries(self, limit: int) -> Iterator[Delivery]:
+        """Up to `limit` deliveries of each source whose backoff is over, own ones and those of consumers that are gone.
+
+        Each is claimed, and counted, only when it is asked for: a message that kills its worker counts for itself.
+        """
 
     def load(self, keys: Sequence[str]) -> Rows:
         """Hashes by key, one round trip."""
@@ -73,7 +78,7 @@ class Inbox(Protocol):
         """Move a delivery to the dead letters, with why and its traceback."""
 
     def fire_timers(self) -> int:
-        """Turn due timers into messages; held back while older replies are still unread."""
+        """Turn due timers into messages; held back while older replies are still unread or in their first delivery."""
 
 
 class Bus(Protocol):
@@ -99,7 +104,11 @@ class Bus(Protocol):
         """
 
     def publish(self, envelopes: Sequence[Envelope]) -> None:
-        """Append messages to their channels: at least once, since the caller repeats after a lost answer."""
+        """Append messages to their channels, all or none: at least once, since the caller repeats after a lost answer.
+
+        Raises:
+            Unavailable: memory is nearly full, or the server does not answer.
+        """
 
 
 def connect_bus(settings: Settings) -> Bus:

@@ -17,7 +17,7 @@ Rows = dict[str, dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Set fields of a hash; `ttl_s` (seconds) lets the whole hash expire."""
+    """Set fields of a hash. `ttl_s` (seconds) lets it expire; without it a hash stays, also one that had a TTL."""
 
     key: str
     fields: dict[str, Value]

@@ -7,9 +7,10 @@ Only the projector (sagashop/projector.py) writes it; web processes read.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -57,16 +58,16 @@ read_models = Table(
 
 
 class JournalRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One event as the journal keeps it; `data` is the message's JSON."""
+    """One event as the journal keeps it; `data` is the message's JSON. The limits are those of the columns."""
 
     entry_id: str
-    aggregate: str
-    sequence: int
-    type: str
+    aggregate: Annotated[str, Meta(min_length=1, max_length=128)]
+    sequence: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    type: Annotated[str, Meta(min_length=1, max_length=64)]
     data: str
-    time_ms: int
-    producer: str
-    trace: str = ""
+    time_ms: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    producer: Annotated[str, Meta(max_length=64)]
+    trace: Annotated[str, Meta(max_length=64)] = ""
     id: int = 0
 
 

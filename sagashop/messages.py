@@ -76,7 +76,8 @@ class Catalogue:
     """The message types a reader understands, by their name on the wire."""
 
     def __init__(self, types: Iterator[type[Message]] | list[type[Message]]) -> None:
-        self._decoders = {t.__name__: msgspec.json.Decoder(t) for t in types}
+        self._types = {t.__name__: t for t in types}
+        self._decoders = {name: msgspec.json.Decoder(t) for name, t in self._types.items()}
 
     def __contains__(self, name: object) -> bool:
         return name in self._decoders
@@ -85,9 +86,11 @@ class Catalogue:
         """The envelope in these wire fields.
 
         Raises:
-            MalformedMessage: a field is missing, the type is not known here, or the data does not fit the type.
+            MalformedMessage: a field is missing, the type or its version is not known here, or the data does not fit.
         """
         try:
+            if int(fields["version"]) > self._types[fields["type"]].version:
+                raise MalformedMessage(f"version {fields['version']} of {fields['type']} is newer than this code")
             return Envelope(
                 message=self._decoders[fields["type"]].decode(fields["data"]),
                 id=fields["id"],

@@ -13,18 +13,19 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 import structlog
 from redis.exceptions import RedisError, ResponseError
-from sqlalchemy import Connection, Engine, Table, inspect, select
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, Table, select
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 
 from sagashop import keys, redis_clients, sql
 from sagashop import log as logging
 from sagashop.errors import MalformedMessage, SagashopError
 from sagashop.health import Pulse, serve_health
 from sagashop.journal import JournalRow, journal, metadata, pages, positions, read_models
-from sagashop.messages import now_ms
 from sagashop.streams.commit import Scripts
+from sagashop.streams.dead_letters import letter_fields
 from sagashop.streams.retention import trimmer
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 BLOCK_MS = 500
 BATCH = 500
+FIELDS = ("aggregate", "sequence", "type", "data", "time_ms", "producer", "trace")
 Entry = tuple[str, dict[str, str]]
 
 
@@ -70,11 +72,14 @@ class Projector:
     def prepare(self) -> None:
         """Make tables and groups that are missing, and set each group to the position in SQL."""
         metadata.create_all(self._engine)
-        with self._engine.connect() as conn:
+        with sql.writing(self._engine) as conn:
             known = {row.channel: row.entry_id for row in conn.execute(select(positions))}
+            for channel in set(self._streams.values()) - known.keys():
+                known[channel] = "0-0"
+                conn.execute(positions.insert().values(channel=channel, entry_id="0-0"))
         for stream, channel in self._streams.items():
-            self._position[channel] = known.get(channel, "0-0")
-            self._set_group(stream, self._position[channel])
+            self._position[channel] = known[channel]
+            self._set_group(stream, known[channel])
 
     def _set_group(self, stream: str, position: str) -> None:
         try:
@@ -94,18 +99,28 @@ class Projector:
             self.group, "projector", dict.fromkeys(self._streams, ">"), count=BATCH, block=block_ms
         )
         for stream, entries in answer:
+            self._check_no_gap(stream, entries[0][0])
             self._move(stream, entries)
         return sum(len(entries) for _, entries in answer)
+
+    def _check_no_gap(self, stream: str, first: str) -> None:
+        """The group gives each entry to one reader only; had another projector got some, they would be missing here."""
+        channel = self._streams[stream]
+        following: Any = self._redis.xrange(stream, min=f"({self._position[channel]}", count=1)
+        if following and following[0][0] != first:
+            raise LostPosition(f"{channel}: the entry after {self._position[channel]} went to another projector")
 
     def _move(self, stream: str, entries: Sequence[Entry]) -> None:
         try:
             self._write(stream, entries)
-        except IntegrityError:
+        except (IntegrityError, DataError) as error:
             if len(entries) > 1:
                 for entry in entries:  # one of them is in the journal already: find it, keep the others
                     self._move(stream, [entry])
                 return
-            self._set_aside(stream, entries[0], "the journal has another event in its place", traceback.format_exc())
+            taken = isinstance(error, IntegrityError)
+            reason = "the journal has another event in its place" if taken else "the journal cannot hold it"
+            self._set_aside(stream, entries[0], reason, traceback.format_exc())
             self._write(stream, [(entries[0][0], {})])
         self._redis.xack(stream, self.group, *[entry_id for entry_id, _ in entries])
 
@@ -117,14 +132,11 @@ class Projector:
             if rows:
                 conn.execute(journal.insert(), [_columns(row) for row in rows])
                 for model in self._models:
-                    model.apply(conn, rows)
+                    _apply(model, conn, rows)
         self._position[channel] = last
 
     def _advance(self, conn: Connection, channel: str, last: str) -> None:
         known = self._position[channel]
-        if known == "0-0" and conn.execute(select(positions).where(positions.c.channel == channel)).first() is None:
-            conn.execute(positions.insert().values(channel=channel, entry_id=last))
-            return
         here = (positions.c.channel == channel) & (positions.c.entry_id == known)
         if conn.execute(positions.update().where(here).values(entry_id=last)).rowcount != 1:
             raise LostPosition(f"{channel} is no longer at {known}")
@@ -135,22 +147,20 @@ class Projector:
         if fields.get("aggregate", "") == "" and (not fields or "data" in fields):
             return None
         try:
-            return JournalRow(
-                entry_id=entry_id, aggregate=fields["aggregate"], sequence=int(fields["sequence"]), type=fields["type"],
-                data=fields["data"], time_ms=int(fields["time_ms"]), producer=fields["producer"],
-                trace=fields.get("trace", ""),
-            )  # fmt: skip
+            msgspec.json.decode(fields["data"])
+            given = {name: fields[name] for name in FIELDS if name in fields} | {"trace": fields.get("trace", "")[:64]}
+            "".join(given.values()).encode()  # raises for bytes that are no text
+            return msgspec.convert({**given, "entry_id": entry_id}, JournalRow, strict=False)
         except (KeyError, ValueError) as wrong:
             self._set_aside(stream, entry, str(MalformedMessage(repr(wrong))), traceback.format_exc())
             return None
 
     def _set_aside(self, stream: str, entry: Entry, reason: str, details: str) -> None:
         entry_id, fields = entry
-        letter = {f"original.{name}": value for name, value in fields.items()} | {
-            "source": stream, "entry": entry_id, "reason": f"journal: {reason}", "traceback": details,
-            "attempts": "1", "time_ms": str(now_ms()), "consumer": "projector",
-        }  # fmt: skip
-        pairs = [part for pair in letter.items() for part in pair]
+        pairs = letter_fields(
+            fields, source=stream, entry=entry_id, reason=f"journal: {reason}", details=details,
+            attempts=1, consumer="projector",
+        )  # fmt: skip
         self._scripts.run("dead", [stream, keys.dead_letters(self.service)], [self.group, entry_id, *pairs])
         log.error("entry.dead", stream=stream, entry=entry_id, reason=reason)
 
@@ -158,22 +168,23 @@ class Projector:
         with self._engine.connect() as conn:
             current = {row.name: row.version for row in conn.execute(select(read_models))}
         for model in self._models:
-            if current.get(model.name) != model.version:
+            known = current.get(model.name)
+            if known is not None and known != model.version:
+                for table in reversed(model.tables):  # its columns may have changed, too
+                    table.drop(self._engine, checkfirst=True)
+            if known != model.version:
                 self.rebuild(model)
 
     def rebuild(self, model: ReadModel) -> None:
         """Build a read model from zero in one transaction: readers see the old rows until the new ones are complete."""
-        tables = list(model.tables)
-        present = set(inspect(self._engine).get_table_names())
-        for table in tables:
-            if table.name not in present:
-                table.create(self._engine)
-        with self._engine.begin() as conn:
-            for table in reversed(tables):
+        for table in model.tables:
+            table.create(self._engine, checkfirst=True)
+        with sql.writing(self._engine) as conn:
+            for table in reversed(model.tables):
                 conn.execute(table.delete())
             count = 0
             for page in pages(conn):
-                model.apply(conn, page)
+                _apply(model, conn, page)
                 count += len(page)
             conn.execute(read_models.delete().where(read_models.c.name == model.name))
             conn.execute(read_models.insert().values(name=model.name, version=model.version))
@@ -195,6 +206,25 @@ class Projector:
                 log.error("projector.waits", error=str(error), again_in_s=delay_s)
                 stopping.wait(delay_s)
                 delay_s = min(2.0, delay_s * 2)
+
+
+def _apply(model: ReadModel, conn: Connection, rows: Sequence[JournalRow]) -> None:
+    """Let a read model take these rows in. One it cannot take is left out and reported; the journal goes on.
+
+    Once the model is mended, a new version of it is rebuilt with what was left out.
+    """
+    try:
+        with conn.begin_nested():
+            model.apply(conn, rows)
+    except (OperationalError, InterfaceError):  # the database is in trouble, not the row
+        raise
+    except Exception as error:
+        if len(rows) == 1:
+            log.error("read_model.left_out", name=model.name, aggregate=rows[0].aggregate, sequence=rows[0].sequence,
+                      error=repr(error))  # fmt: skip
+            return
+        for row in rows:
+            _apply(model, conn, [row])
 
 
 def _columns(row: JournalRow) -> dict[str, object]:

@@ -115,7 +115,7 @@ Steps = Mapping[str, StepState]
 class Step:
     """One step: a command, its two answers, and its undo with its answer. All are message types.
 
-    within_s:      seconds until an unanswered command is overdue; doubled with each further attempt, up to a minute
+    within_s:      seconds until an unanswered command is overdue; doubled with each attempt while below a minute
     undo_needs_ok: the undo may only be asked for once the step is done (a refund needs a captured payment)
     """
 
@@ -205,7 +205,8 @@ class Saga:
 
     def seconds_to_wait(self, name: str, attempt: int) -> float:
         """How long an answer may take at this attempt."""
-        return min(60.0, self.steps[name].within_s * 2.0 ** (attempt - 1))
+        first = self.steps[name].within_s
+        return max(first, min(60.0, first * 2.0 ** min(attempt - 1, 30)))
 
     def command(self, change: Change) -> type[Message] | None:
         """What this change sends."""

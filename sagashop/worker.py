@@ -16,9 +16,10 @@ import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from sagashop import log as logging
+from sagashop.batch import chained
 from sagashop.bus import Bus, Delivery, Inbox, connect_bus
 from sagashop.effects import Effects, apply_to
-from sagashop.errors import MalformedMessage, SagashopError
+from sagashop.errors import MalformedMessage, NotReachable, SagashopError
 from sagashop.health import Pulse, serve_health
 from sagashop.messages import Envelope
 from sagashop.streams.retention import own_channels, trimmer
@@ -31,8 +32,9 @@ log = structlog.get_logger()
 
 BLOCK_MS = 500
 RETRIES_EVERY_S = 1.0
-CONFLICT_ROUNDS = 5
+CONFLICT_ROUNDS = 20
 Opened = tuple[Delivery, Envelope]
+BROKER_ERRORS = (RedisError, OSError, NotReachable)
 
 
 class Worker:
@@ -47,7 +49,7 @@ class Worker:
         """Handle what is due and what is new; how many deliveries that was."""
         handled = 0
         if time.monotonic() >= self._next_retries:
-            self._next_retries = time.monotonic() + RETRIES_EVERY_S
+            self._next_retries = time.monotonic() + min(RETRIES_EVERY_S, self._settings.visibility_s)
             for delivery in self._inbox.retries(self._settings.batch_size):
                 self.handle([delivery])  # alone: a message that kills its worker takes no other with it
                 handled += 1
@@ -72,7 +74,7 @@ class Worker:
         for delivery in deliveries:
             if delivery.attempt > self._settings.max_deliveries:
                 self._inbox.set_aside(delivery, "given up: the worker died or was lost at every attempt", "")
-            elif "data" in delivery.fields and delivery.fields.get("type", "") not in self._catalogue:
+            elif self._is_foreign(delivery):
                 foreign.append(delivery)
             else:
                 try:
@@ -82,6 +84,11 @@ class Worker:
         if foreign:
             self._inbox.skip(foreign)
         return opened
+
+    def _is_foreign(self, delivery: Delivery) -> bool:
+        """A message, but not one for us; on a channel that only we read there is no such thing."""
+        fields = delivery.fields
+        return not delivery.addressed and {"type", "data"} <= fields.keys() and fields["type"] not in self._catalogue
 
     def _decide(self, todo: Sequence[Opened]) -> list[tuple[Delivery, Effects, str]]:
         """Decide one after the other on rows loaded at once; each decision sees what the ones before it will write."""
@@ -97,12 +104,15 @@ class Worker:
         for delivery, envelope in ready:
             try:
                 effects = self._handlers.decide(envelope, rows)
+                apply_to(effects, rows)
+            except BROKER_ERRORS:
+                raise  # a server that the handler needs is away: nobody's fault, so the loop waits and nothing counts
             except Exception as error:
                 self._failed(delivery, error)
             else:
-                apply_to(effects, rows)
                 decided.append((delivery, effects, envelope.trace))
-        return decided
+        linked = chained([effects for _, effects, _ in decided])
+        return [(delivery, effects, trace) for (delivery, _, trace), effects in zip(decided, linked, strict=True)]
 
     def _failed(self, delivery: Delivery, error: Exception) -> None:
         details = "".join(traceback.format_exception(error))
@@ -128,7 +138,7 @@ class Worker:
                     self.step()
                 pulse.beat()
                 delay_s = 0.1
-            except (RedisError, OSError) as error:
+            except BROKER_ERRORS as error:
                 prepared = False  # a server that came back empty has lost its groups and scripts
                 lost = isinstance(error, ResponseError) and "NOGROUP" in str(error)
                 log.error("group.lost" if lost else "broker.unreachable", error=str(error), again_in_s=delay_s)
@@ -137,9 +147,11 @@ class Worker:
 
 
 def run(service: str, settings: Settings, make_handlers: Callable[[], Handlers], *,
+        needs: Sequence[Callable[[], None]] = (),
         beside: Sequence[Callable[[threading.Event], None]] = ()) -> int:  # fmt: skip
     """The main of a worker process; returns its exit status.
 
+    needs:  checks of further servers that the handlers use; nothing is read while one of them raises
     beside: loops that run in threads of their own until the event is set (an outbox relay, further retention)
     """
     logging.configure(service, settings.log_level, settings.log_format)
@@ -148,17 +160,33 @@ def run(service: str, settings: Settings, make_handlers: Callable[[], Handlers],
         signal.signal(number, lambda *_: stopping.set())
     bus: Bus = connect_bus(settings)
     inbox = bus.inbox(service, handlers, settings.worker_name)
-    loops = (inbox.tend, trimmer(settings, own_channels(service)), *beside)
-    threads = [threading.Thread(target=loop, args=(stopping,), daemon=True) for loop in loops]
+    loops = (inbox.tend, trimmer(settings, own_channels(service), groups=[service]), *beside)
+    crashed = threading.Event()
+    threads = [threading.Thread(target=_until, args=(loop, stopping, crashed), daemon=True) for loop in loops]
+
+    def prepare() -> None:
+        for check in (inbox.prepare, *needs):
+            check()
+
     with serve_health(settings.bind_host, settings.health_port, pulse):
         for thread in threads:
             thread.start()
         log.info("worker.started", consumer=settings.worker_name, channels=handlers.channels)
-        Worker(inbox, handlers, settings).run(stopping, pulse, inbox.prepare, inbox.paused)
+        Worker(inbox, handlers, settings).run(stopping, pulse, prepare, inbox.paused)
         for thread in threads:
             thread.join(timeout=5)
     log.info("worker.stopped")
-    return 0
+    return 1 if crashed.is_set() else 0
+
+
+def _until(loop: Callable[[threading.Event], None], stopping: threading.Event, crashed: threading.Event) -> None:
+    """Run a loop beside the worker; if it ends with an error, so does the process, to be started anew."""
+    try:
+        loop(stopping)
+    except Exception:
+        log.exception("worker.loop_crashed")
+        crashed.set()
+        stopping.set()
 
 
 def main(start: Callable[[], int]) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from sagashop import keys, redis_clients
 from sagashop.bus import GuardFailed
 from sagashop.errors import Unavailable
 from sagashop.streams import commit
-from sagashop.streams.commit import Scripts, compile_effects, flat, load_rows
+from sagashop.streams.commit import Call, Scripts, compile_effects, flat, load_rows
 from sagashop.streams.inbox import RedisInbox
 
 if TYPE_CHECKING:
@@ -36,13 +36,15 @@ class RedisBus:
         )  # fmt: skip
 
     def admit(self, service: str, effects: Effects, trace: str = "") -> None:
-        call = compile_effects(effects, service=service, trace=trace, first_key=keys.own(service, "door"))
+        self._admit(compile_effects(effects, service=service, trace=trace, first_key=keys.own(service, "door")))
+
+    def _admit(self, call: Call) -> None:
         arguments = [self._settings.admit_memory_percent, "", call.guard_count, *call.guards, *call.commands]
         try:
             answer = self._scripts.run("admit", call.keys, arguments)
-        except ResponseError as error:
-            if str(error).startswith("OOM"):
-                raise Unavailable("redis-ledger has no memory left for new work", retry_after_s=5) from error
+        except OutOfMemoryError as error:
+            raise Unavailable("redis-ledger has no memory left for new work", retry_after_s=5) from error
+        except ResponseError:
             raise
         except RedisError as error:
             raise Unavailable("redis-ledger does not answer") from error
@@ -58,11 +60,9 @@ class RedisBus:
             raise Unavailable("redis-ledger does not answer") from error
 
     def publish(self, envelopes: Sequence[Envelope]) -> None:
-        pipe = self.redis.pipeline(transaction=False)
+        if not envelopes:
+            return
+        call = Call(keys.stream(envelopes[0].message.channel))
         for envelope in envelopes:
-            fields = flat(envelope)
-            pipe.execute_command("XADD", keys.stream(envelope.message.channel), "*", *fields)  # type: ignore[no-untyped-call]
-        try:
-            pipe.execute()
-        except RedisError as error:
-            raise Unavailable("redis-ledger does not take the messages") from error
+            call.command("XADD", keys.stream(envelope.message.channel), "*", *flat(envelope))
+        self._admit(call)

@@ -60,8 +60,7 @@ def compile_effects(effects: Effects, *, service: str, trace: str, first_key: st
         match write:
             case Put(key, fields, ttl_s):
                 call.command("HSET", key, *(part for pair in fields.items() for part in pair))
-                if ttl_s is not None:
-                    call.command("EXPIRE", key, ttl_s)
+                call.command("PERSIST", key) if ttl_s is None else call.command("EXPIRE", key, ttl_s)
             case Add(key, field, by, floor):
                 if floor is not None:
                     call.guard(key, field, "floor", by, floor)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from sagashop import keys
+from sagashop.messages import now_ms
 from sagashop.streams.commit import Scripts
 
 if TYPE_CHECKING:
     from redis import Redis
 
 ORIGINAL = "original."
+MANY = 1000
+"""More fields than a script can take one by one are kept as JSON in one field, `original`."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -66,11 +70,26 @@ class DeadLetters:
         return bool(self._scripts.run("replay", [self._stream, self._replay], [letter_id]))
 
 
+def letter_fields(
+    fields: Mapping[str, str], *, source: str, entry: str, reason: str, details: str, attempts: int, consumer: str
+) -> list[str]:
+    """A dead letter as XADD takes it: name, value, name, value."""
+    original = {ORIGINAL + name: value for name, value in fields.items()}
+    if len(original) > MANY:
+        original = {"original": json.dumps(dict(fields))}  # escapes foreign bytes, and brings them back
+    letter = {
+        **original, "source": source, "entry": entry, "reason": reason, "traceback": details,
+        "attempts": str(attempts), "time_ms": str(now_ms()), "consumer": consumer,
+    }  # fmt: skip
+    return [part for pair in letter.items() for part in pair]
+
+
 def _letter(letter_id: str, fields: dict[str, str]) -> DeadLetter:
+    original = {name.removeprefix(ORIGINAL): value for name, value in fields.items() if name.startswith(ORIGINAL)}
     return DeadLetter(
         id=letter_id, source=fields["source"], entry=fields["entry"], reason=fields["reason"],
         traceback=fields["traceback"], attempts=int(fields["attempts"]), time_ms=int(fields["time_ms"]),
-        fields={name.removeprefix(ORIGINAL): value for name, value in fields.items() if name.startswith(ORIGINAL)},
+        fields=original or json.loads(fields["original"]),
     )  # fmt: skip
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -16,6 +17,8 @@ from sagashop.bus import Delivery
 from sagashop.messages import now_ms
 from sagashop.streams import commit
 from sagashop.streams.commit import Scripts, compile_effects, load_rows
+from sagashop.streams.dead_letters import letter_fields
+from sagashop.streams.retention import own_channels
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -40,8 +43,8 @@ class RedisInbox:
         self._scripts = Scripts(redis)
         self._timer_stream = keys.stream(f"{service}.timers")
         self._sources = [keys.stream(channel) for channel in channels] + [keys.replay(service)]
-        self._read_up_to_ms: dict[str, int] = {}
-        self._reclaim_own, self._paused = True, False
+        self._addressed = {keys.stream(channel) for channel in own_channels(service)}
+        self._first_time, self._paused = True, False
         self._jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
 
     def create_groups(self) -> None:
@@ -56,43 +59,47 @@ class RedisInbox:
 
     def read(self, limit: int, block_ms: int) -> list[Delivery]:
         """New entries of all sources; `limit` holds for each."""
-        asked_ms = now_ms()
         answer: Any = self._blocking.xreadgroup(
             self.group, self.consumer, dict.fromkeys(self._sources, ">"), count=limit, block=block_ms
         )
-        entries: dict[str, list[tuple[str, dict[str, str]]]] = dict(answer)
-        for source in self._sources:
-            found = entries.get(source, [])
-            self._read_up_to_ms[source] = asked_ms if len(found) < limit else int(found[-1][0].split("-")[0])
-        return [Delivery(source, entry, fields) for source, found in entries.items() for entry, fields in found]
+        return [self._delivery(source, entry, fields) for source, found in answer for entry, fields in found]
 
-    def retries(self, limit: int) -> list[Delivery]:
+    def _delivery(self, source: str, entry: str, fields: dict[str, str], attempt: int = 1) -> Delivery:
+        return Delivery(source, entry, fields, attempt, addressed=source in self._addressed)
+
+    def retries(self, limit: int) -> Iterator[Delivery]:
         """Entries whose backoff is over: own failures, and those of consumers that stopped.
 
-        At the first call own entries come at once: this consumer was down, and nobody else works on them.
+        At the first call own entries come at once if they had one delivery: this consumer was down, and nobody else
+        works on them. With more deliveries one may have killed us, and its backoff keeps us from dying in a loop.
         """
-        own, self._reclaim_own = self._reclaim_own, False
-        found = []
+        first_time, self._first_time = self._first_time, False
         for source in self._sources:
-            if own:
-                found += self._claim(source, limit, min_idle_ms=0, consumer=self.consumer)
-            found += self._claim(source, limit, min_idle_ms=int(self._settings.visibility_s * 1000))
-        return found
+            yield from itertools.islice(self._claim(source, limit, first_time), limit)
 
-    def _claim(self, source: str, limit: int, *, min_idle_ms: int, consumer: str | None = None) -> list[Delivery]:
-        pending: list[dict[str, Any]] = self._redis.xpending_range(
-            source, self.group, "-", "+", limit, consumername=consumer, idle=min_idle_ms or None
-        )
-        claimed = []
-        for entry in pending:
-            count = entry["times_delivered"]
-            if min_idle_ms and entry["time_since_delivered"] < self._backoff_ms(count):
+    def _claim(self, source: str, page: int, first_time: bool) -> Iterator[Delivery]:
+        visible_ms = int(self._settings.visibility_s * 1000)
+        for entry in self._pending(source, page, 0 if first_time else visible_ms):
+            count, holder = entry["times_delivered"], entry["consumer"]
+            left_behind = first_time and count == 1 and holder == self.consumer
+            if not left_behind and entry["time_since_delivered"] < self._backoff_ms(count):
                 continue
-            got: Any = self._redis.xclaim(source, self.group, self.consumer, min_idle_ms, [entry["message_id"]])
-            claimed += [Delivery(source, entry_id, fields, count + 1) for entry_id, fields in got]
-            if entry["consumer"] != self.consumer and got:
-                log.info("entry.taken_over", stream=source, entry=entry["message_id"], gone=entry["consumer"])
-        return claimed
+            idle_ms = 0 if left_behind else visible_ms
+            got: Any = self._redis.xclaim(source, self.group, self.consumer, idle_ms, [entry["message_id"]])
+            for entry_id, fields in got:
+                if holder != self.consumer:
+                    log.info("entry.taken_over", stream=source, entry=entry_id, gone=holder)
+                yield self._delivery(source, entry_id, fields, count + 1)
+
+    def _pending(self, source: str, page: int, idle_ms: int) -> Iterator[dict[str, Any]]:
+        """Page by page, so that entries that wait for their backoff do not hide those behind them."""
+        after = "-"
+        while True:
+            found: Any = self._redis.xpending_range(source, self.group, after, "+", page, idle=idle_ms or None)
+            yield from found
+            if len(found) < page:
+                return
+            after = "(" + found[-1]["message_id"]
 
     def _backoff_ms(self, count: int) -> float:
         """At least the visibility time; doubled with each attempt up to a minute, with a fifth of jitter."""
@@ -126,36 +133,27 @@ class RedisInbox:
         pipe.execute()
 
     def set_aside(self, delivery: Delivery, reason: str, details: str) -> None:
-        fields = {
-            **{f"original.{name}": value for name, value in delivery.fields.items()},
-            "source": delivery.source,
-            "entry": delivery.entry,
-            "reason": reason,
-            "traceback": details,
-            "attempts": str(delivery.attempt),
-            "time_ms": str(now_ms()),
-            "consumer": self.consumer,
-        }
+        letter = letter_fields(
+            delivery.fields, source=delivery.source, entry=delivery.entry, reason=reason, details=details,
+            attempts=delivery.attempt, consumer=self.consumer,
+        )  # fmt: skip
         dead = keys.dead_letters(self.service)
-        pairs = [part for pair in fields.items() for part in pair]
-        if self._scripts.run("dead", [delivery.source, dead], [self.group, delivery.entry, *pairs]):
+        if self._scripts.run("dead", [delivery.source, dead], [self.group, delivery.entry, *letter]):
             log.error(
                 "entry.dead", stream=delivery.source, entry=delivery.entry, reason=reason, attempts=delivery.attempt
             )
 
     def fire_timers(self) -> int:
-        """Fire timers up to the moment to which every reply has been read: after a downtime replies come first."""
         if self._timer_stream not in self._sources:
             return 0
-        replies = [ms for source, ms in self._read_up_to_ms.items() if source != self._timer_stream]
-        if not replies:
-            return 0
-        arguments = [min(replies), self._settings.batch_size, now_ms(), self.service]
-        return int(self._scripts.run("due", [keys.deadlines(self.service), self._timer_stream], arguments))
+        replies = [source for source in self._sources if source != self._timer_stream]
+        arguments = [now_ms(), self._settings.batch_size, self.group, self.service]
+        return int(self._scripts.run("due", [keys.deadlines(self.service), self._timer_stream, *replies], arguments))
 
     def prepare(self) -> None:
         self.create_groups()
         self._scripts.load()
+        self._look_at_switch()
 
     def paused(self) -> bool:
         return self._paused
@@ -164,6 +162,9 @@ class RedisInbox:
         """Watch the operator's pause switch, in a thread of its own: the hot loop needs no round trip for it."""
         while not stopping.wait(1.0):
             try:
-                self._paused = bool(self._redis.exists(keys.paused(self.service)))
+                self._look_at_switch()
             except RedisError:
                 continue  # the loop itself reports and waits for the broker
+
+    def _look_at_switch(self) -> None:
+        self._paused = bool(self._redis.exists(keys.paused(self.service)))

@@ -7,6 +7,7 @@ from sagashop import redis_clients, sql, worker
 from sagashop.bus import connect_bus
 from sagashop.outbox import Relay
 from sagashop.settings import load
+from sagashop.streams.retention import trimmer
 from services.storefront.carts import Carts
 from services.storefront.handlers import make_handlers
 from services.storefront.settings import StorefrontSettings
@@ -17,9 +18,16 @@ def main() -> int:
     settings = load(StorefrontSettings)
     engine = sql.engine(settings.database_url)
     sql.migrate(engine, "services.storefront")
-    carts = Carts(redis_clients.session(settings), settings.cart_ttl_s)
+    session = redis_clients.session(settings)
+    carts = Carts(session, settings.cart_ttl_s)
     relay = Relay(engine, connect_bus(settings), [ProductPriced, CustomerRegistered])
-    return worker.run("storefront", settings, lambda: make_handlers(carts.settle), beside=[relay.run])
+    return worker.run(
+        "storefront",
+        settings,
+        lambda: make_handlers(carts.settle),
+        needs=[redis_clients.check("redis-session", session)],
+        beside=[relay.run, trimmer(settings, ["storefront.events", "storefront.behaviour"])],
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+"""Effects: adding decisions up, applying them in memory, and what Redis is told."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from sagashop.effects import Add, Below, ClearTimer, Command, Drop, Effects, Expect, Put, Recorded, SetTimer, apply_to
+from sagashop.messages import Message
+from sagashop.streams.commit import compile_effects, seal
+
+pytestmark = pytest.mark.feature("F02")
+
+
+class Said(Message):
+    channel: ClassVar[str] = "toy.events"
+    word: str
+
+
+def test_decisions_add_up_and_leave_their_parts_alone() -> None:
+    first, second = Effects([Said("a")], [Drop("k")]), Effects([Said("b")], expect=[Expect("k", "f", 1)])
+    both = first + second
+    assert both == Effects([Said("a"), Said("b")], [Drop("k")], [Expect("k", "f", 1)])
+    assert (first.emitted, second.emitted) == ([Said("a")], [Said("b")])
+
+
+def test_writes_show_in_the_rows_as_redis_would_return_them() -> None:
+    rows = {"a": {"n": "1", "old": "x"}, "b": {"n": "5"}}
+    apply_to(
+        Effects(write=[Put("a", {"n": 2}), Add("b", "n", -7), Add("c", "n", 3), Drop("a"), Put("a", {"z": "0"})]), rows
+    )
+    assert rows == {"a": {"z": "0"}, "b": {"n": "-2"}, "c": {"n": "3"}}
+
+
+def test_recorded_events_and_commands_keep_their_ids_and_plain_messages_get_one() -> None:
+    recorded, command = Recorded(Said("x"), "toy:1", 4), Command(Said("x"), "o1.step.Said")
+    sealed = [seal(what, service="toy", trace="t", time_ms=5) for what in (recorded, recorded, command, Said("x"))]
+    assert [envelope.id for envelope in sealed[:3]] == ["toy:1.4", "toy:1.4", "o1.step.Said"]
+    assert (sealed[0].aggregate, sealed[0].sequence, sealed[3].aggregate) == ("toy:1", 4, "")
+    assert len(sealed[3].id) == 32
+
+
+def test_each_key_is_named_once_and_every_guard_comes_before_every_command() -> None:
+    effects = Effects(
+        emit=[Said("x")],
+        write=[Put("k", {"a": 1}), Add("k", "n", -2, floor=0), Put("l", {"b": 1}, ttl_s=9), Drop("m")],
+        expect=[Expect("k", "v", None), Expect("k", "v", 3), Below("l", "n", 4)],
+        timers=[SetTimer(Said("t"), 1.5), ClearTimer(Said("t"))],
+    )
+    call = compile_effects(effects, service="toy", trace="", first_key="source")
+    assert call.keys == ["source", "k", "l", "m", "{0}:toy:events", "{0}:toy:deadlines"]
+    assert call.guard_count * 5 == len(call.guards) == 20
+    names, at = [], 0
+    while at < len(call.commands):
+        names.append(call.commands[at + 1])
+        at += int(call.commands[at]) + 1
+    assert names == ["HSET", "PERSIST", "HINCRBY", "HSET", "EXPIRE", "DEL", "XADD", "ZADD", "ZREM"]
