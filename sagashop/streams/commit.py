@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoScriptError
 
 from sagashop import keys
+from sagashop.batch import MARK
 from sagashop.effects import Add, Command, Drop, Effects, Expect, Put, Recorded, SetTimer
 from sagashop.messages import Envelope, Message, encode, new_id, now_ms
 
@@ -145,11 +146,14 @@ class Scripts:
 
 
 def load_rows(redis: Redis, wanted: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Whole hashes by key, in one round trip; a missing one is an empty dict."""
+    """Whole hashes by key, in one round trip, without the marks of batches; a missing one is an empty dict."""
     unique = list(dict.fromkeys(wanted))
     if not unique:
         return {}
     pipe = redis.pipeline(transaction=False)
     for key in unique:
         pipe.hgetall(key)
-    return dict(zip(unique, pipe.execute(), strict=True))
+    rows: dict[str, dict[str, str]] = dict(zip(unique, pipe.execute(), strict=True))
+    for row in rows.values():
+        row.pop(MARK, None)
+    return rows

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from contracts.orders import Item, ReserveStock
 from contracts.storefront import Activity, ProductPriced
 from sagashop import keys
+from sagashop.batch import MARK, chained
 from sagashop.bus import GuardFailed
 from sagashop.effects import Add, Below, Drop, Effects, Expect, Guard, Put, Write
 from sagashop.handlers import Handlers
@@ -179,6 +180,18 @@ def test_a_row_put_without_a_ttl_stays_even_if_it_was_to_expire(toy: Toy) -> Non
     assert toy.redis.ttl(row("a")) == -1
     toy.bus.admit("toy", Effects(write=[Drop(row("a"))]))
     assert toy.row("a") == {}
+
+
+def test_a_handler_never_sees_the_mark_that_chains_a_batch(toy: Toy) -> None:
+    key = row("marked")
+    first, second = chained([
+        Effects(expect=[Expect(key, "n", None)], write=[Put(key, {"n": 1})]),
+        Effects(expect=[Expect(key, "n", 1)], write=[Put(key, {"n": 2})]),
+    ])  # fmt: skip
+    toy.bus.admit("toy", first)
+    toy.bus.admit("toy", second)
+    assert MARK in toy.row("marked")
+    assert toy.bus.load([key]) == {key: {"n": "2"}}
 
 
 def test_scripts_that_the_server_forgot_are_loaded_again(toy: Toy) -> None:

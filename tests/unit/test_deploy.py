@@ -130,10 +130,10 @@ def test_services_are_told_addresses_and_not_what_is_none_of_their_business(
     env: dict[str, str], tmp_path: Path
 ) -> None:
     payments = service_env(Layout(tmp_path), env, named(env, "payments-worker"))
-    assert payments["REDIS_LEDGER_URL"] == f"redis://:{env['REDIS_LEDGER_PASSWORD']}@127.0.0.1:18000/0"
+    assert payments["REDIS_LEDGER_URL"] == f"redis://payments:{env['REDIS_PASSWORD_PAYMENTS']}@127.0.0.1:18000/0"
     assert payments["DATABASE_URL"] == f"sqlite:///{tmp_path}/data/payments.db"
     assert (payments["WORKER_NAME"], payments["HEALTH_PORT"]) == ("payments-worker-1", "18031")
-    assert "OPERATOR_PASSWORD" not in payments
+    assert {name for name in payments if "PASSWORD" in name} == set()
     assert "OPERATOR_PASSWORD" in service_env(Layout(tmp_path), env, named(env, "storefront-web"))
 
 
@@ -145,9 +145,9 @@ def test_each_service_gets_a_database_of_its_own_from_one_setting(env: dict[str,
 
 def test_rendering_twice_changes_nothing(env: dict[str, str], tmp_path: Path) -> None:
     layout = Layout(tmp_path / "100% home; with # signs")
-    assert render.render(layout, env, table(env)) is True
+    assert render.render(layout, env, table(env)).nginx
     before = {file: file.read_bytes() for file in layout.home.rglob("*") if file.is_file()}
-    assert render.render(layout, env, table(env)) is False
+    assert render.render(layout, env, table(env)) == (False, set())
     assert {file: file.read_bytes() for file in layout.home.rglob("*") if file.is_file()} == before
     assert {stat.S_IMODE(file.stat().st_mode) & 0o077 for file in before} == {0}
     layout.remove_socket_folder()
@@ -189,7 +189,7 @@ def test_the_control_socket_of_a_long_home_is_short_enough_and_private(tmp_path:
 
 
 def test_who_may_not_install_is_told_the_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packages, "missing", lambda: ["nginx", "redis-server"])
+    monkeypatch.setattr(packages, "missing", lambda programs: ["nginx", "redis-server"])
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     with pytest.raises(StackError, match="sudo apt-get install -y --no-install-recommends nginx redis-server"):
         packages.ensure()
