@@ -15,6 +15,8 @@ from typing import Literal
 from sagashop import keys
 
 Server = Literal["LEDGER", "SESSION"]
+SERVERS: Mapping[Server, int] = {"LEDGER": 0, "SESSION": 1}
+"""The two servers, and which port above PORT_BASE is theirs."""
 Env = Mapping[str, str]
 ADMIN = "admin"
 """May do everything on both servers: for `make up`, backups and tests, never for a service."""
@@ -73,18 +75,22 @@ def password_variable(service: str) -> str:
 
 
 def aclfile(server: Server, env: Env) -> str:
-    """The ACL file of a server: admin and the services, known by the SHA-256 of their passwords, and nobody else."""
+    """The ACL file of a server: admin and the services, known by the SHA-256 of their passwords, and nobody else.
+
+    The default user is off: nobody can be it. It keeps its rights, because Redis replays its append-only file in its
+    name, and would leave out what scripts and transactions wrote with no more than a line in the log (redis#14541).
+    """
     users = [_user(ADMIN, env[f"REDIS_{server}_PASSWORD"], ["~*", "&*", "+@all"])]
     users += [
         _user(service, env[password_variable(service)], rules(server, service))
         for service in WALLS
         if server in servers_of(service)
     ]
-    return "\n".join(["user default off resetchannels -@all", *users]) + "\n"
+    return "\n".join(["user default off resetpass ~* &* +@all", *users]) + "\n"
 
 
 def rules(server: Server, service: str) -> list[str]:
-    """The ACL rules of a service. Each pair of parentheses allows its commands on its keys, and not one on another's."""
+    """The ACL rules of a service. Each pair of parentheses allows its own commands on its own keys, on no others."""
     return list(_on_ledger(service) if server == "LEDGER" else _on_session(service))
 
 
@@ -119,4 +125,9 @@ def _on(patterns: list[str], commands: str) -> str:
 
 
 def _user(name: str, password: str, allowed: list[str]) -> str:
-    return " ".join(["user", name, "on", f"#{hashlib.sha256(password.encode()).hexdigest()}", *allowed])
+    return " ".join(["user", name, "on", f"#{fingerprint(password)}", *allowed])
+
+
+def fingerprint(password: str) -> str:
+    """How an ACL file knows a password."""
+    return hashlib.sha256(password.encode()).hexdigest()

@@ -2,7 +2,8 @@
 
 A session slides: each lookup moves its end `ttl_s` seconds ahead, up to an absolute end `max_s` after log-in. The token
 is 256 random bits and lives in the visitor's cookie only; Redis knows its SHA-256, so a copy of Redis logs nobody in.
-Each operation is one script, one round trip, and safe to repeat.
+Each operation is one script, one round trip, and safe to repeat. A look-up moves the key's expiry and nothing else, so
+a service that may look sessions up (deploy/walls.py) can never make one, or change whose it is.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ Role = Literal["customer", "operator"]
 
 
 class Session(msgspec.Struct, frozen=True):
-    """A session as stored. Times in milliseconds since 1970, on Redis's clock; `ends_ms` is the absolute end."""
+    """A session. Times in milliseconds since 1970, on Redis's clock; `ends_ms` is the absolute end.
+
+    `last_active_ms` is the moment of this look-up. In Redis it is what the key's expiry says, less the time to live.
+    """
 
     user_id: str
     name: str
@@ -37,7 +41,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ends = now + ARGV[5]
 redis.call('DEL', KEYS[3])
 redis.call('HSET', KEYS[1], 'user_id', ARGV[1], 'name', ARGV[2], 'role', ARGV[3],
-           'created_ms', now, 'last_active_ms', now, 'ends_ms', ends)
+           'created_ms', now, 'ends_ms', ends)
 redis.call('PEXPIREAT', KEYS[1], math.min(now + ARGV[4], ends))
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
 redis.call('ZREM', KEYS[2], KEYS[3])
@@ -51,9 +55,12 @@ local ends = tonumber(redis.call('HGET', KEYS[1], 'ends_ms'))
 if not ends then return {} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('HSET', KEYS[1], 'last_active_ms', now)
 redis.call('PEXPIREAT', KEYS[1], math.min(now + ARGV[1], ends))
-return redis.call('HGETALL', KEYS[1])
+local session = redis.call('HGETALL', KEYS[1])
+if #session == 0 then return {} end   -- its end had come
+table.insert(session, 'last_active_ms')
+table.insert(session, tostring(now))
+return session
 """
 
 # KEYS: session, its new key.

@@ -20,10 +20,10 @@ QUICK = {
     "PAYMENT_TIMEOUT_S": "8",
     "CAPTURE_TIMEOUT_S": "2",
     "SHIPMENT_TIMEOUT_S": "2",
-    "RATE_LOGIN": "600r/m",
-    "RATE_SIGNUP": "3000r/m",
+    "RATE_LOGIN": "100r/s",
+    "RATE_SIGNUP": "100r/s",
 }
-"""Shorter waits than a real stack has, so that tests of recovery do not take minutes."""
+"""Shorter waits than a real stack has, so that tests of recovery do not take minutes, and wider limits."""
 
 
 @pytest.fixture(scope="session")

@@ -64,17 +64,18 @@ def _filled(text: str) -> str:
     return "\n".join(map(fill, text.splitlines())) + "\n"
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all, and leave it alone when nothing changes."""
+def write_private(path: Path, text: str) -> bool:
+    """Write a file that only its owner may read, whole or not at all; whether it changed. Else it is left alone."""
     if path.exists() and path.read_text() == text:
         path.chmod(0o600)
-        return
+        return False
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
     new.replace(path)
+    return True
 
 
 def settings(path: Path, overrides: Mapping[str, str]) -> dict[str, str]:

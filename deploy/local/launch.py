@@ -58,6 +58,7 @@ def main(path: str) -> None:
         wait_for(spec["wait_for"], within_s=15)
     if spec["alone"]:
         stop_orphans(spec["alone"])
+    os.nice(spec["nice"])
     os.execvpe(spec["command"][0], spec["command"], os.environ | spec["env"])  # noqa: S606 - the table's own commands
 
 

@@ -25,6 +25,7 @@ class Process:
     probe:   a path asked with HTTP GET, or the first words of a protocol
     service: the service it belongs to; None for the servers
     env:     what only this process is told, beside the settings of the stack
+    nice:    how far it gives way to others when the processors are busy, 0 to 19
     """
 
     name: str
@@ -36,6 +37,7 @@ class Process:
     more_ports: tuple[int, ...] = ()
     env: Env = field(default_factory=dict)
     stop_signal: str = "TERM"
+    nice: int = 0
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -54,7 +56,11 @@ def web(service: str, port: int, *, part: str = "web", app: str = "app", kind: t
     )
 
 
-def background(service: str, part: str, port: int) -> Process:
+LATER = 10
+"""Read models and reactions may lag behind; when the processors are busy, orders go first."""
+
+
+def background(service: str, part: str, port: int, *, nice: int = 0) -> Process:
     """A worker or projector: `services.<service>.<part>`, with a port for its health alone and a name that stays."""
     return Process(
         name=f"{service}-{part}",
@@ -62,6 +68,7 @@ def background(service: str, part: str, port: int) -> Process:
         port=port,
         command=(sys.executable, "-m", f"services.{service}.{part}"),
         env={"HEALTH_PORT": str(port), "WORKER_NAME": f"{service}-{part}-1"},
+        nice=nice,
     )
 
 
@@ -96,19 +103,19 @@ def _services(env: Env, base: int) -> list[Process]:
         web("storefront", base + 10),
         background("storefront", "worker", base + 11),
         background("orders", "worker", base + 20),
-        background("orders", "projector", base + 21),
+        background("orders", "projector", base + 21, nice=LATER),
         web("orders", base + 22, part="live", app="live", kind=("-k", "gevent", "--keep-alive", "0")),
         *(web("orders", base + 22 + n, part=f"web-{n}") for n in replicas),
         web("payments", base + 30),
         background("payments", "worker", base + 31),
-        background("payments", "projector", base + 32),
+        background("payments", "projector", base + 32, nice=LATER),
         web("fulfillment", base + 40),
         background("fulfillment", "worker", base + 41),
-        background("fulfillment", "projector", base + 42),
+        background("fulfillment", "projector", base + 42, nice=LATER),
         web("notifications", base + 50),
-        background("notifications", "worker", base + 51),
+        background("notifications", "worker", base + 51, nice=LATER),
         web("analytics", base + 60),
-        background("analytics", "worker", base + 61),
+        background("analytics", "worker", base + 61, nice=LATER),
         web("chat", base + 70),
     ]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from deploy.local.processes import Process
+from deploy.walls import ADMIN
 
 TIMEOUT_S = 1.5
 
@@ -16,12 +17,20 @@ def _says(port: int, send: bytes, expect: bytes) -> bool:
     with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S) as connection:
         connection.settimeout(TIMEOUT_S)
         connection.sendall(send)
-        return connection.recv(64).startswith(expect)
+        said = b""
+        while len(said) < len(expect) and (more := connection.recv(64)):
+            said += more
+        return said.startswith(expect)
 
 
 def _redis(process: Process, env: Mapping[str, str]) -> bool:
     password = env[process.name.upper().replace("-", "_") + "_PASSWORD"]
-    return _says(process.port, f"AUTH {password}\r\nPING\r\n".encode(), b"+OK")
+    return _says(process.port, _command("AUTH", ADMIN, password) + _command("PING"), b"+OK\r\n+PONG")
+
+
+def _command(*words: str) -> bytes:
+    """In Redis' own form, which takes every character a password may have."""
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in map(str.encode, words))
 
 
 def _amqp(process: Process, env: Mapping[str, str]) -> bool:

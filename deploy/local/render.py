@@ -1,7 +1,8 @@
 """Writes the configuration of every process below the stack's home, from the settings and the table of processes.
 
 Writing the same again changes nothing, so `make up` may always render. A process whose configuration changed has
-another `SAGASHOP_CONFIG` in supervisor's file, which tells supervisor to restart it; Nginx is reloaded instead.
+another `SAGASHOP_CONFIG` in supervisor's file, which tells supervisor to restart it; Nginx is reloaded instead, and so
+are the users of Redis.
 """
 
 from __future__ import annotations
@@ -11,26 +12,35 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from deploy.local import launch, nginx, servers
 from deploy.local.dotenv import REPO, write_private
 from deploy.local.layout import Layout
 from deploy.local.processes import Process
 from deploy.local.service_env import service_env
+from deploy.walls import Server
 
 Env = Mapping[str, str]
 
 
-def render(layout: Layout, env: Env, processes: Sequence[Process]) -> bool:
-    """Write everything. Returns whether the files of Nginx changed, which it must be told."""
+class Changes(NamedTuple):
+    """What running servers must be told, since they are not restarted for it."""
+
+    nginx: bool
+    users: Collection[Server]
+
+
+def render(layout: Layout, env: Env, processes: Sequence[Process]) -> Changes:
+    """Write everything."""
     layout.make()
-    servers.write(layout, env)
+    users = servers.write(layout, env)
     for process in processes:
         write_private(layout.spec(process.name), json.dumps(specification(layout, env, process), indent=1))
     write_private(layout.supervisor_conf, supervisor_conf(layout, processes))
-    return nginx.write(layout, env, processes)
+    return Changes(nginx.write(layout, env, processes), users)
 
 
 def specification(layout: Layout, env: Env, process: Process) -> dict[str, object]:
@@ -39,6 +49,7 @@ def specification(layout: Layout, env: Env, process: Process) -> dict[str, objec
     rabbit = process.name == "rabbitmq"
     return {
         "command": command,
+        "nice": process.nice,
         "env": servers.environment(layout, env, process)
         if process.service is None
         else service_env(layout, env, process),

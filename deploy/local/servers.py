@@ -7,13 +7,18 @@ import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
+
+import redis
 
 from deploy.local.dotenv import write_private
 from deploy.local.errors import StackError
 from deploy.local.layout import Layout
 from deploy.local.processes import Process
+from deploy.walls import ADMIN, SERVERS, Server, aclfile, fingerprint, password_variable
 
 Env = Mapping[str, str]
+ACLFILE = "users.acl"
 
 # Debian's /usr/sbin/rabbitmq-server changes to its own user and data; the script behind it takes ours.
 SEARCH = os.pathsep.join(["/usr/lib/rabbitmq/bin", os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
@@ -34,10 +39,14 @@ def check_installed(processes: Sequence[Process]) -> None:
         raise StackError(f"not installed: {', '.join(missing)}. `make servers` installs them, or says how.")
 
 
-def write(layout: Layout, env: Env) -> None:
-    for name, number in (("LEDGER", 0), ("SESSION", 1)):
+def write(layout: Layout, env: Env) -> set[Server]:
+    """Returns the Redis servers whose users changed and nothing else: they can take them while they run."""
+    changed: set[Server] = set()
+    for name in SERVERS:
         folder = layout.home / f"redis-{name.lower()}"
-        write_private(folder / "redis.conf", redis_conf(folder, env, name, int(env["PORT_BASE"]) + number))
+        restarts = write_private(folder / "redis.conf", redis_conf(folder, env, name))
+        if write_private(folder / ACLFILE, aclfile(name, env)) and not restarts:
+            changed.add(name)
     rabbit = layout.home / "rabbitmq"
     write_private(rabbit / "rabbitmq.conf", rabbitmq_conf(env))
     write_private(rabbit / "advanced.config", "[].\n")
@@ -46,19 +55,46 @@ def write(layout: Layout, env: Env) -> None:
     if not cookie.exists():
         write_private(cookie, secrets.token_hex(20))
     cookie.chmod(0o400)
+    return changed
 
 
-def redis_conf(folder: Path, env: Env, name: str, port: int) -> str:
+def redis_conf(folder: Path, env: Env, name: Server) -> str:
     """The ledger has every commit on disk and refuses when full; the session server may lose a second, and drops what
     expires first.
+
+    The comment makes a new password of admin restart the server: nobody could log in to tell it of its new users.
     """
     fsync, policy = ("always", "noeviction") if name == "LEDGER" else ("everysec", "volatile-ttl")
     return (
-        f"bind 127.0.0.1\nport {port}\nprotected-mode yes\nrequirepass {env[f'REDIS_{name}_PASSWORD']}\n"
+        f"# admin: {fingerprint(env[f'REDIS_{name}_PASSWORD'])[:8]}\n"
+        f"bind 127.0.0.1\nport {int(env['PORT_BASE']) + SERVERS[name]}\nprotected-mode yes\n"
+        f'aclfile "{folder}/{ACLFILE}"\n'
         f'dir "{folder}"\ndaemonize no\nalways-show-logo no\n'
         f"appendonly yes\nappendfsync {fsync}\nsave 3600 1 300 100\n"
         f"maxmemory {env[f'REDIS_{name}_MAXMEMORY']}\nmaxmemory-policy {policy}\n"
     )
+
+
+def reload_users(env: Env, name: Server) -> None:
+    """Let a running server take its users from its file; one that does not run reads it when it starts.
+
+    Redis 7.0 closes the connections of all users at this, and their next command opens new ones.
+
+    Raises: StackError when it does not take them.
+    """
+    try:
+        with redis.Redis.from_url(redis_url(env, name, ADMIN), socket_timeout=5) as client:
+            client.execute_command("ACL LOAD")
+    except redis.ResponseError as error:
+        raise StackError(f"redis-{name.lower()} does not take its new users and keeps the old ones: {error}") from error
+    except redis.ConnectionError:
+        return
+
+
+def redis_url(env: Env, name: Server, user: str) -> str:
+    """Where a server answers, with the log-in of `admin` or of a service."""
+    password = env[f"REDIS_{name}_PASSWORD" if user == ADMIN else password_variable(user)]
+    return f"redis://{user}:{quote(password, safe='')}@127.0.0.1:{int(env['PORT_BASE']) + SERVERS[name]}/0"
 
 
 def rabbitmq_conf(env: Env) -> str:

@@ -6,8 +6,13 @@ from collections.abc import Mapping
 
 from deploy.local.layout import Layout
 from deploy.local.processes import Process
+from deploy.local.servers import redis_url
+from deploy.walls import ADMIN, SERVERS, WALLS, password_variable, servers_of
 
-SERVER_SECRETS = ("REDIS_LEDGER_PASSWORD", "REDIS_SESSION_PASSWORD", "RABBITMQ_USER", "RABBITMQ_PASSWORD")
+SERVER_SECRETS = (
+    *("REDIS_LEDGER_PASSWORD", "REDIS_SESSION_PASSWORD", "RABBITMQ_USER", "RABBITMQ_PASSWORD"),
+    *map(password_variable, WALLS),
+)
 LOGINS = ("DEMO_EMAIL", "DEMO_PASSWORD", "OPERATOR_EMAIL", "OPERATOR_PASSWORD")  # storefront makes these accounts
 # Of the deployment alone. Not told, so that a change of one (a third replica) restarts nobody who need not know.
 DEPLOYMENT = (
@@ -20,16 +25,21 @@ def service_env(layout: Layout, env: Mapping[str, str], process: Process) -> dic
     """The settings of the stack without those that are no business of this service, the addresses, and its own port."""
     hidden = {*SERVER_SECRETS, *DEPLOYMENT, *(LOGINS if process.service != "storefront" else ())}
     shown = {name: value for name, value in env.items() if name not in hidden}
-    own = {"DATABASE_URL": _database_url(layout, env, str(process.service)), **process.env}
-    return shown | addresses(env) | own
+    service = str(process.service)
+    own = {"DATABASE_URL": _database_url(layout, env, service), **process.env}
+    redis = {f"REDIS_{name}_URL": redis_url(env, name, service) for name in servers_of(service)}
+    return shown | _shared(env) | redis | own
 
 
 def addresses(env: Mapping[str, str]) -> dict[str, str]:
+    """Where everything answers, for tests and tools: on Redis they come as admin, which no service does."""
+    return _shared(env) | {f"REDIS_{name}_URL": redis_url(env, name, ADMIN) for name in SERVERS}
+
+
+def _shared(env: Mapping[str, str]) -> dict[str, str]:
     base = int(env["PORT_BASE"])
     rabbit_login = f"{env['RABBITMQ_USER']}:{env['RABBITMQ_PASSWORD']}"
     return {
-        "REDIS_LEDGER_URL": f"redis://:{env['REDIS_LEDGER_PASSWORD']}@127.0.0.1:{base}/0",
-        "REDIS_SESSION_URL": f"redis://:{env['REDIS_SESSION_PASSWORD']}@127.0.0.1:{base + 1}/0",
         "RABBITMQ_URL": f"amqp://{rabbit_login}@127.0.0.1:{base + 2}/%2F",
         "BIND_HOST": "127.0.0.1",
         "PUBLIC_URL": public_url(env),

@@ -18,7 +18,7 @@ from deploy.local.checks import checked
 from deploy.local.errors import StackError
 from deploy.local.layout import Layout
 from deploy.local.processes import Process, table
-from deploy.local.render import render
+from deploy.local.render import Changes, render
 from deploy.local.service_env import addresses, public_url
 from deploy.local.starting import Progress
 from deploy.local.supervisor_client import STOPPED
@@ -92,20 +92,22 @@ class Stack:
             if supervisor is None:
                 leftovers.stop(self.layout)
             ports.check(processes, ports.of_running(self.layout, supervisor_client.states(supervisor)))
-            nginx_changed = render(self.layout, env, processes)
+            changes = render(self.layout, env, processes)
             ports.remember(self.layout, processes)
-            supervisor = self._run(supervisor, reload_nginx=nginx_changed)
+            supervisor = self._run(supervisor, env, changes)
             starting.wait(supervisor, processes, env, self.layout.tail, wait_s, progress)
 
-    def _run(self, supervisor: Any | None, *, reload_nginx: bool) -> Any:
+    def _run(self, supervisor: Any | None, env: Mapping[str, str], changes: Changes) -> Any:
         if supervisor is None:
             supervisor_client.start(self.layout)
             return supervisor_client.require(self.layout)
+        for server in changes.users:
+            servers.reload_users(env, server)  # first: a service that is restarted next may have a new password
         supervisor_client.apply_changes(supervisor)
         for name, state in supervisor_client.states(supervisor).items():
             if state["statename"] in STOPPED:
                 supervisor.startProcess(name, False)
-        if reload_nginx:
+        if changes.nginx:
             nginx.reload(self.layout, supervisor)
         return supervisor
 

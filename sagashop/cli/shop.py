@@ -65,7 +65,12 @@ class Shop:
         """
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            answer = self.send(method, path, **options)
+            try:
+                answer = self.send(method, path, **options)
+            except requests.exceptions.ChunkedEncodingError as cut:  # who answered died in the middle of it
+                if not _repeatable(method, options) or time.monotonic() > deadline:
+                    raise NotReachable(f"the shop at {self.url} broke off in the middle of its answer") from cut
+                continue
             wait_s = float(answer.headers.get("Retry-After", "0.5"))
             if answer.status_code not in BUSY or time.monotonic() + wait_s > deadline:
                 break
@@ -105,6 +110,10 @@ class Shop:
             if answer.status_code >= 400:
                 raise Refused(answer.status_code, _problem(answer))
             yield from _server_sent(answer.iter_lines(decode_unicode=True))
+
+
+def _repeatable(method: str, options: dict[str, Any]) -> bool:
+    return method != "POST" or "Idempotency-Key" in options.get("headers", {})
 
 
 def _server_sent(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:

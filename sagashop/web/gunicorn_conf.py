@@ -21,6 +21,8 @@ graceful_timeout = 10
 keepalive = 75  # longer than nginx keeps an idle connection (60 s), or nginx may send into a closing one
 
 control_socket_disable = True
+limit_request_line = 8190  # as long as nginx lets it be (its buffer of 8 KiB), so that nginx says what is too long
+
 accesslog = None  # the application writes a structured line per request
 loglevel = "warning"
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a heartbeat must not wait for a disk

@@ -5,12 +5,14 @@ from __future__ import annotations
 from flask import Flask
 
 from sagashop import log, redis_clients, sql
+from sagashop.audit.web import audit_blueprint
 from sagashop.bus import Bus, connect_bus
 from sagashop.sessions import Sessions
 from sagashop.settings import load
 from sagashop.web.admin import admin_blueprint
 from sagashop.web.app import create_app
-from services.storefront import cookies
+from services.storefront import audit, cookies
+from services.storefront.attempts import Attempts
 from services.storefront.behaviour import Behaviour
 from services.storefront.carts import Carts
 from services.storefront.catalogue import Catalogue
@@ -39,15 +41,21 @@ def build(settings: StorefrontSettings, bus: Bus, passwords: Passwords) -> Flask
     shop = Shop(
         catalogue=Catalogue(engine),
         customers=Customers(engine, passwords),
+        attempts=Attempts(redis, settings.login_attempts, settings.login_pause_s),
         carts=Carts(redis, settings.cart_ttl_s),
         behaviour=Behaviour(bus).start(),
         check_sessions=check_sessions,
     )
     open_shop(shop.catalogue, shop.customers, settings)
+    ledger = redis_clients.ledger(settings)
     app = create_app(
         "storefront",
         settings,
-        blueprints=[*blueprints(shop), admin_blueprint("storefront", redis_clients.ledger(settings), CHANNELS)],
+        blueprints=[
+            *blueprints(shop),
+            admin_blueprint("storefront", ledger, CHANNELS),
+            audit_blueprint(audit.house(ledger, engine, CHANNELS)),
+        ],
         checks={"redis-session": check_sessions, "sql": sql.check(engine)},
         sessions=Sessions(redis, settings.session_ttl_s, settings.session_max_s),
     )

@@ -69,6 +69,12 @@ class WrongCredentials(Problem):
     kind, status, title = "wrong-credentials", 401, "E-mail or password is wrong"
 
 
+class TooManyAttempts(Problem):
+    """The same answer for a known and an unknown address, and for a right and a wrong password."""
+
+    kind, status, title = "too-many-attempts", 429, "Too many attempts to log in with this e-mail; wait a moment"
+
+
 class BadTags(InvalidRequest):
     kind, title = "bad-tags", "The tags are too many, too long, or nested too deeply"
 

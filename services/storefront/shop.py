@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from services.storefront.attempts import Attempts
 from services.storefront.behaviour import Behaviour
 from services.storefront.carts import Carts
 from services.storefront.catalogue import Catalogue
@@ -17,6 +18,7 @@ class Shop:
 
     catalogue: Catalogue
     customers: Customers
+    attempts: Attempts
     carts: Carts
     behaviour: Behaviour
     check_sessions: Callable[[], None]

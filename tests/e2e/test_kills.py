@@ -16,7 +16,7 @@ from sagashop.messages import new_id
 from tests.people import WELCOME_CENTS, People, balance, new_product, place, settled, status_of, stock_of
 from tests.servers import eventually
 
-ORDERS, PRICE_CENTS, BUYERS = 300, 100, 6
+ORDERS, PRICE_CENTS, BUYERS = 900, 100, 6
 VICTIMS = ("orders-worker", "payments-worker", "orders-web-1", "fulfillment-worker", "orders-projector")
 
 

@@ -11,7 +11,16 @@ from sagashop.errors import NotLoggedIn
 from sagashop.web import auth
 from sagashop.web.inputs import Answer, Input, accepts
 from services.storefront import carts, cookies
-from services.storefront.domain import BadEmail, BadName, Customer, EmailTaken, Role, WeakPassword, WrongCredentials
+from services.storefront.domain import (
+    BadEmail,
+    BadName,
+    Customer,
+    EmailTaken,
+    Role,
+    TooManyAttempts,
+    WeakPassword,
+    WrongCredentials,
+)
 from services.storefront.routes import owner
 from services.storefront.shop import Shop
 
@@ -67,10 +76,13 @@ def routes(shop: Shop) -> Blueprint:
         return view(customer)
 
     @people.post("/session")
-    @accepts(json=LogIn, answers={201: CustomerView}, problems=[WrongCredentials])
+    @accepts(json=LogIn, answers={201: CustomerView}, problems=[WrongCredentials, TooManyAttempts])
     def log_in(json: LogIn) -> Answer:
         """Log in; the session before ends, and the guest's cart is added to the customer's."""
-        return welcome(shop.customers.log_in(json.email, json.password), "login")
+        shop.attempts.count(json.email)
+        customer = shop.customers.log_in(json.email, json.password)
+        shop.attempts.forget(json.email)
+        return welcome(customer, "login")
 
     @people.get("/session")
     @accepts(answers=SessionView)
