@@ -15,9 +15,13 @@ Rows = dict[str, dict[str, str]]
 """Hashes by key, as Redis returns them: every field and value is text. A missing hash is an empty dict."""
 
 
+FOREVER = 0
+"""A `ttl_s` that keeps a hash for good, also one that was to expire."""
+
+
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Set fields of a hash. `ttl_s` (seconds) lets it expire; without it a hash stays, also one that had a TTL."""
+    """Set fields of a hash. `ttl_s` (seconds) lets the whole hash expire; without it what was said before goes on."""
 
     key: str
     fields: dict[str, Value]

@@ -10,7 +10,7 @@ from redis.exceptions import NoScriptError
 
 from sagashop import keys
 from sagashop.batch import MARK
-from sagashop.effects import Add, Command, Drop, Effects, Expect, Put, Recorded, SetTimer
+from sagashop.effects import FOREVER, Add, Command, Drop, Effects, Expect, Put, Recorded, SetTimer
 from sagashop.messages import Envelope, Message, encode, new_id, now_ms
 
 if TYPE_CHECKING:
@@ -28,15 +28,17 @@ class Call:
     """The arguments of one script call; each distinct key is named once."""
 
     def __init__(self, first_key: str) -> None:
-        self.keys = [first_key]
+        self._place = {first_key: 1}
         self.guards: list[str | int] = []
         self.commands: list[str | int] = []
         self.guard_count = 0
 
+    @property
+    def keys(self) -> list[str]:
+        return list(self._place)
+
     def key(self, name: str) -> int:
-        if name not in self.keys:
-            self.keys.append(name)
-        return self.keys.index(name) + 1
+        return self._place.setdefault(name, len(self._place) + 1)
 
     def guard(self, key: str, field: str, kind: str, first: str | int = "", second: str | int = "") -> None:
         self.guards += (self.key(key), field, kind, first, second)
@@ -61,7 +63,8 @@ def compile_effects(effects: Effects, *, service: str, trace: str, first_key: st
         match write:
             case Put(key, fields, ttl_s):
                 call.command("HSET", key, *(part for pair in fields.items() for part in pair))
-                call.command("PERSIST", key) if ttl_s is None else call.command("EXPIRE", key, ttl_s)
+                if ttl_s is not None:
+                    call.command(*(("PERSIST", key) if ttl_s == FOREVER else ("EXPIRE", key, ttl_s)))
             case Add(key, field, by, floor):
                 if floor is not None:
                     call.guard(key, field, "floor", by, floor)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from sagashop import keys
-from sagashop.effects import ClearTimer, Command, Effects, Expect, Put, Recorded, Rows, SetTimer
+from sagashop.effects import FOREVER, ClearTimer, Command, Effects, Expect, Put, Recorded, Rows, SetTimer
 from sagashop.messages import Message
 from sagashop.saga import WAITING, Change, Saga, StepState
 from services.orders.domain import SETTLED, Order, StepOverdue, evolve
@@ -62,10 +62,17 @@ def record(saga: Saga, order: Order | None, event: Any) -> Effects:
     before = order.version if order else None
     return Effects(
         expect=[Expect(row, "version", before)],
-        write=[Put(row, fields, ttl_s=KEEP_SETTLED_S if after.status in SETTLED else None)],
+        write=[Put(row, fields, ttl_s=_keep_s(order, after))],
         emit=[Recorded(event, aggregate(after.order_id), after.version), *_commands(saga, after, event.changes)],
         timers=list(_timers(saga, order, after, event.changes)),
     )
+
+
+def _keep_s(before: Order | None, after: Order) -> int | None:
+    """A settled order may go after a while; one that is cancelled after all must stay until its refund is through."""
+    if after.status in SETTLED:
+        return KEEP_SETTLED_S
+    return FOREVER if before and before.status in SETTLED else None
 
 
 def _commands(saga: Saga, order: Order, changes: Iterable[Change]) -> Iterator[Command]:

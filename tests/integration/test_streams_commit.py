@@ -15,7 +15,7 @@ from contracts.storefront import Activity, ProductPriced
 from sagashop import keys
 from sagashop.batch import MARK, chained
 from sagashop.bus import GuardFailed
-from sagashop.effects import Add, Below, Drop, Effects, Expect, Guard, Put, Write
+from sagashop.effects import FOREVER, Add, Below, Drop, Effects, Expect, Guard, Put, Write
 from sagashop.handlers import Handlers
 from sagashop.messages import Catalogue
 from sagashop.worker import Worker
@@ -173,10 +173,11 @@ def test_the_front_door_applies_all_or_nothing(toy: Toy) -> None:
     assert toy.bus.load([row("a"), row("none")]) == {row("a"): {"n": "1"}, row("none"): {}}
 
 
-def test_a_row_put_without_a_ttl_stays_even_if_it_was_to_expire(toy: Toy) -> None:
+def test_a_row_that_was_to_expire_stays_when_it_is_put_for_good(toy: Toy) -> None:
     toy.bus.admit("toy", Effects(write=[Put(row("a"), {"n": 1}, ttl_s=60)]))
-    assert toy.redis.ttl(row("a")) > 0
     toy.bus.admit("toy", Effects(write=[Put(row("a"), {"n": 2})]))
+    assert toy.redis.ttl(row("a")) > 0
+    toy.bus.admit("toy", Effects(write=[Put(row("a"), {"n": 3}, ttl_s=FOREVER)]))
     assert toy.redis.ttl(row("a")) == -1
     toy.bus.admit("toy", Effects(write=[Drop(row("a"))]))
     assert toy.row("a") == {}

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
+from sagashop.batch import MARK, chained
 from sagashop.bus import GuardFailed
 from sagashop.effects import Effects, Expect, Recorded, Rows, apply_to
 from sagashop.messages import Message
@@ -44,10 +45,13 @@ class World:
             with suppress(OutOfOrder):
                 decided.append(self.handlers.decide(message, rows))
                 apply_to(decided[-1], rows)
-        return decided
+        return chained(decided)
 
     def load(self, keys: Sequence[str]) -> Rows:
-        return {key: dict(self.rows.get(key, {})) for key in keys}
+        rows = {key: dict(self.rows.get(key, {})) for key in keys}
+        for row in rows.values():
+            row.pop(MARK, None)
+        return rows
 
     def admit(self, service: str, effects: Effects, trace: str = "") -> None:
         for guard in effects.expect:

@@ -6,7 +6,20 @@ from typing import ClassVar
 
 import pytest
 
-from sagashop.effects import Add, Below, ClearTimer, Command, Drop, Effects, Expect, Put, Recorded, SetTimer, apply_to
+from sagashop.effects import (
+    FOREVER,
+    Add,
+    Below,
+    ClearTimer,
+    Command,
+    Drop,
+    Effects,
+    Expect,
+    Put,
+    Recorded,
+    SetTimer,
+    apply_to,
+)
 from sagashop.messages import Message
 from sagashop.streams.commit import compile_effects, seal
 
@@ -44,7 +57,13 @@ def test_recorded_events_and_commands_keep_their_ids_and_plain_messages_get_one(
 def test_each_key_is_named_once_and_every_guard_comes_before_every_command() -> None:
     effects = Effects(
         emit=[Said("x")],
-        write=[Put("k", {"a": 1}), Add("k", "n", -2, floor=0), Put("l", {"b": 1}, ttl_s=9), Drop("m")],
+        write=[
+            Put("k", {"a": 1}, ttl_s=FOREVER),
+            Add("k", "n", -2, floor=0),
+            Put("l", {"b": 1}, ttl_s=9),
+            Put("l", {"c": 1}),
+            Drop("m"),
+        ],
         expect=[Expect("k", "v", None), Expect("k", "v", 3), Below("l", "n", 4)],
         timers=[SetTimer(Said("t"), 1.5), ClearTimer(Said("t"))],
     )
@@ -55,4 +74,4 @@ def test_each_key_is_named_once_and_every_guard_comes_before_every_command() -> 
     while at < len(call.commands):
         names.append(call.commands[at + 1])
         at += int(call.commands[at]) + 1
-    assert names == ["HSET", "PERSIST", "HINCRBY", "HSET", "EXPIRE", "DEL", "XADD", "ZADD", "ZREM"]
+    assert names == ["HSET", "PERSIST", "HINCRBY", "HSET", "EXPIRE", "HSET", "DEL", "XADD", "ZADD", "ZREM"]

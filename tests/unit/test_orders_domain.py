@@ -6,7 +6,7 @@ import pytest
 
 from contracts.orders import Line, OrderCompleted, OrderShipped, ReserveStock, SagaMoved
 from contracts.storefront import CustomerRegistered, ProductPriced
-from sagashop.effects import Effects, Expect, Put, Rows, SetTimer
+from sagashop.effects import FOREVER, Effects, Expect, Put, Rows, SetTimer
 from sagashop.saga import Change, Status
 from services.orders.domain import OrderStatus, StepOverdue, evolve, place
 from services.orders.handlers import make_handlers
@@ -70,7 +70,7 @@ def test_a_settled_order_expires_and_a_refund_makes_it_stay_again() -> None:
     assert only_put(effects).ttl_s == KEEP_SETTLED_S
     cancelled = world.cancellation()
     assert cancelled is not None
-    assert only_put(cancelled).ttl_s is None
+    assert only_put(cancelled).ttl_s == FOREVER
 
 
 @pytest.mark.feature("F10")
