@@ -119,8 +119,11 @@ class Projector:
                     self._move(stream, [entry])
                 return
             taken = isinstance(error, IntegrityError)
-            reason = "the journal has another event in its place" if taken else "the journal cannot hold it"
-            self._set_aside(stream, entries[0], reason, traceback.format_exc())
+            if taken and self._knows(stream, entries[0]):
+                log.warning("event.again", stream=stream, entry=entries[0][0])
+            else:
+                reason = "the journal has another event in its place" if taken else "the journal cannot hold it"
+                self._set_aside(stream, entries[0], reason, traceback.format_exc())
             self._write(stream, [(entries[0][0], {})])
         self._redis.xack(stream, self.group, *[entry_id for entry_id, _ in entries])
 
@@ -134,6 +137,16 @@ class Projector:
                 for model in self._models:
                     _apply(model, conn, rows)
         self._position[channel] = last
+
+    def _knows(self, stream: str, entry: Entry) -> bool:
+        """Whether the journal has this very event: a Redis that lost the end of its file makes a commit again."""
+        row = self._row(stream, entry)
+        if row is None:
+            return False
+        here = (journal.c.aggregate == row.aggregate) & (journal.c.sequence == row.sequence)
+        with self._engine.connect() as conn:
+            known = conn.execute(select(journal.c.type, journal.c.data).where(here)).first()
+        return known is not None and tuple(known) == (row.type, row.data)
 
     def _advance(self, conn: Connection, channel: str, last: str) -> None:
         known = self._position[channel]

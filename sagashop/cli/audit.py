@@ -24,7 +24,7 @@ READ_TIMEOUT_S = 60.0
               help="So many dead letters are no fault.")  # fmt: skip
 @context
 def audit(ctx: Context, as_json: bool, wait_s: float, allowed: int) -> None:
-    """Examine the whole shop: nothing lost, nothing doubled, nothing left over. Status 1 where a check does not hold."""
+    """Examine the whole shop: nothing lost, doubled or left over. Status 1 where a check does not hold."""
     auditor = Auditor(FrontDoor(ctx.operator()))
     if wait_s and not auditor.wait_until_quiet(wait_s):
         click.echo(f"sagashop: after {wait_s:g} s there is still work under way; the report says which.", err=True)

@@ -6,10 +6,12 @@ from flask import Flask
 
 from sagashop import log, redis_clients, sql
 from sagashop import settings as env
+from sagashop.audit.web import audit_blueprint
 from sagashop.bus import Bus, connect_bus
 from sagashop.sessions import Sessions
 from sagashop.web.admin import admin_blueprint
 from sagashop.web.app import create_app
+from services.fulfillment import audit
 from services.fulfillment.routes import shipping, stock
 from services.fulfillment.settings import FulfillmentSettings
 from services.fulfillment.shipments import Shipments
@@ -33,6 +35,7 @@ def create(settings: FulfillmentSettings | None = None, *, bus: Bus | None = Non
             stock(stockroom),
             shipping(Shipments(stockroom, engine)),
             admin_blueprint(SERVICE, ledger, CHANNELS),
+            audit_blueprint(audit.house(ledger, engine, CHANNELS)),
         ],
         checks={
             "redis-ledger": redis_clients.check("redis-ledger", ledger),

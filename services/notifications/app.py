@@ -6,6 +6,8 @@ from flask import Flask
 
 from sagashop import log, redis_clients
 from sagashop import settings as env
+from sagashop.audit.house import House
+from sagashop.audit.web import audit_blueprint
 from sagashop.bus import Bus, connect_bus
 from sagashop.sessions import Sessions
 from sagashop.settings import Settings
@@ -23,7 +25,11 @@ def create(settings: Settings | None = None, *, bus: Bus | None = None) -> Flask
     return create_app(
         SERVICE,
         settings,
-        blueprints=[notices(bus or connect_bus(settings)), admin_blueprint(SERVICE, ledger, [])],
+        blueprints=[
+            notices(bus or connect_bus(settings)),
+            admin_blueprint(SERVICE, ledger, []),
+            audit_blueprint(House(SERVICE, ledger, [])),
+        ],
         checks={
             "redis-ledger": redis_clients.check("redis-ledger", ledger),
             "redis-session": redis_clients.check("redis-session", session),

@@ -6,10 +6,12 @@ from flask import Flask
 
 from sagashop import redis_clients, sql
 from sagashop import settings as env
+from sagashop.audit.web import audit_blueprint
 from sagashop.bus import Bus, connect_bus
 from sagashop.sessions import Sessions
 from sagashop.web.admin import admin_blueprint
 from sagashop.web.app import create_app
+from services.payments import audit
 from services.payments.routes import all_accounts, own_account
 from services.payments.settings import PaymentsSettings
 from services.payments.teller import Teller
@@ -29,6 +31,7 @@ def create(settings: PaymentsSettings | None = None, *, bus: Bus | None = None) 
             own_account(bus, Teller(bus, settings.terms), engine),
             all_accounts(bus, engine),
             admin_blueprint("payments", ledger, CHANNELS),
+            audit_blueprint(audit.house(ledger, engine, CHANNELS)),
         ],
         checks={
             "redis-ledger": redis_clients.check("redis-ledger", ledger),

@@ -228,6 +228,18 @@ def test_an_event_whose_place_is_taken_is_set_aside_and_the_rest_goes_on(rig: Ri
     assert rig.unacknowledged() == 0
 
 
+def test_an_event_that_a_redis_which_lost_its_end_makes_again_is_taken_once(rig: Rig) -> None:
+    rig.record(("a", 1), ("a", 2))
+    rig.project()
+    rig.redis.delete(STREAM)
+    rig.next["a"] = 1
+    rig.record(("a", 2), ("a", 3))
+    rig.project()
+    assert rig.sums() == {"a": (6, 3)}
+    assert rig.letters.page() == []
+    assert rig.position() == rig.ids()[-1]
+
+
 @pytest.mark.feature("F13")
 @pytest.mark.parametrize(
     "broken",
