@@ -78,7 +78,8 @@ def _limits(env: Env) -> str:
 
 
 def upstreams(processes: Sequence[Process]) -> str:
-    """One group a service. A replica that refuses connections is left out for 2 s, and then tried again.
+    """One group a service. A replica is never left out for having failed: on loopback a dead one refuses at once and the
+    next is asked, while two that fail one after the other would leave nobody to ask.
 
     Idle connections are closed before gunicorn closes them, so that a POST never meets one that is just going away.
     """
@@ -90,10 +91,8 @@ def upstreams(processes: Sequence[Process]) -> str:
 
 
 def _upstream(name: str, members: Sequence[Process]) -> str:
-    ports = [process.port for process in members] or [
-        1
-    ]  # nobody listens on port 1: a service that is not there is down
-    addresses = "".join(f"    server 127.0.0.1:{port} max_fails=1 fail_timeout=2s;\n" for port in ports)
+    ports = [process.port for process in members] or [1]  # nobody listens on port 1: such a service is down
+    addresses = "".join(f"    server 127.0.0.1:{port} max_fails=0;\n" for port in ports)
     return f"upstream {name} {{\n    zone {name} 64k;\n{addresses}    keepalive 32;\n    keepalive_timeout 30s;\n}}\n"
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 LATE_MS = 3_000
 """A timer is fired by the worker's next round; only after this long is it overdue."""
-MANY = 1_000
-"""Unread entries are counted up to here: what is asked is whether there are any."""
+MANY = 100
+"""Unread entries are counted up to here, and reported as so many: what is asked is whether there are any."""
 LETTERS = 20
 
 
