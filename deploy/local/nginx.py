@@ -78,8 +78,8 @@ def _limits(env: Env) -> str:
 
 
 def upstreams(processes: Sequence[Process]) -> str:
-    """One group a service. A replica is never left out for having failed: on loopback a dead one refuses at once and the
-    next is asked, while two that fail one after the other would leave nobody to ask.
+    """One group a service. A replica is never left out for having failed: on loopback a dead one refuses at once and
+    the next is asked, while two that fail one after the other would leave nobody to ask.
 
     Idle connections are closed before gunicorn closes them, so that a POST never meets one that is just going away.
     """
