@@ -1,0 +1,42 @@
+"""One process after the other is killed while orders go through: nothing is lost, nothing is doubled."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from functools import partial
+
+import pytest
+
+from deploy.local.stack import Stack
+from tests.chaos.load import Load
+from tests.chaos.shop import ShopUnderTest
+from tests.servers import eventually
+
+ORDERS, SEED, EVERY_S = 2_000, 2_026, 5.0
+VICTIMS = (
+    *("storefront-worker", "orders-worker", "payments-worker", "fulfillment-worker"),
+    *("notifications-worker", "analytics-worker"),
+    *("orders-projector", "payments-projector", "fulfillment-projector"),
+    *("orders-web-1", "redis-ledger", "redis-session"),
+)
+
+
+def kill_each(stack: Stack, *, seed: int) -> None:
+    """SIGKILL every victim, one every few seconds in an order of the seed; supervisor starts each again."""
+    order = random.Random(seed).sample(VICTIMS, len(VICTIMS))
+    for victim in order:
+        time.sleep(EVERY_S)
+        eventually(partial(stack.pid, victim), deadline_s=30, every_s=0.2)
+        stack.signal(victim, signal.SIGKILL)
+
+
+@pytest.mark.feature("F20")
+def test_killing_every_worker_projector_replica_and_redis_loses_no_order_and_no_cent(shop: ShopUnderTest) -> None:
+    load = Load(shop, orders=ORDERS, per_s=ORDERS / (EVERY_S * len(VICTIMS)), seed=SEED)
+    with load.running():
+        kill_each(shop.stack, seed=SEED)
+    assert len(set(load.accepted)) == ORDERS
+    report = shop.assert_nothing_lost(load.accepted)
+    assert all(report.statuses[status] for status in ("completed", "rejected", "cancelled", "refunded"))
