@@ -2,11 +2,10 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help up down ps logs restart reset servers test-servers test test-full lint fmt lock clean
+.PHONY: help up down ps logs restart reset servers test-servers test test-full bench lint fmt lock clean
 
 PYTHON ?= python3
 LOCAL := .venv/bin/python -m deploy.local
-CODE := sagashop services contracts deploy tests
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade
 export PYTHON
 
@@ -46,6 +45,9 @@ test: .venv/.dev-lock test-servers ## run the tests, without the slow ones
 
 test-full: .venv/.dev-lock test-servers ## run all tests
 	.venv/bin/python -m pytest $(ARGS)
+
+bench: .venv/.dev-lock servers ## measure orders, sagas, latency and memory beside the floors of this machine, about 4 minutes
+	.venv/bin/python -m bench $(ARGS)
 
 lint: .venv/.dev-lock ## check style, types and the walls between services
 	.venv/bin/ruff check .

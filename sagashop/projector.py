@@ -68,6 +68,7 @@ class Projector:
         self._redis, self._blocking = redis_clients.ledger(settings), redis_clients.blocking(settings)
         self._scripts = Scripts(self._redis)
         self._position: dict[str, str] = {}
+        self._linger_s = settings.linger_ms / 1000
 
     def prepare(self) -> None:
         """Make tables and groups that are missing, and set each group to the position in SQL."""
@@ -213,6 +214,7 @@ class Projector:
                     prepared = True
                 self.step()
                 pulse.beat()
+                stopping.wait(self._linger_s)
                 delay_s = 0.1
             except (RedisError, SQLAlchemyError, OSError, LostPosition) as error:
                 prepared = False

@@ -50,8 +50,11 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
 
     visibility_s: Annotated[float, says("Least idle time before an unanswered entry is tried again, seconds")] = 5.0
     max_deliveries: Annotated[int, says("Attempts before an entry becomes a dead letter")] = 5
-    batch_size: Annotated[int, says("Entries that a worker reads and commits together")] = 100
+    batch_size: Annotated[int, says("Entries that a worker reads and commits together")] = 250
 
+    linger_ms: Annotated[
+        int, says("A worker that may lag gathers messages for so long, for fewer and larger batches")
+    ] = 0
     admit_memory_percent: Annotated[int, says("New work is refused when redis-ledger is this full, percent")] = 80
     stream_keep_s: Annotated[int, says("Handled entries stay in their stream at least so long, seconds")] = 600
 

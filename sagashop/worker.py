@@ -1,6 +1,6 @@
 """A worker process: read, load, decide, commit, in micro-batches; and nothing is ever acknowledged and forgotten.
 
-Delivery guarantee: a handler sees each message at least once, its effects take hold exactly once (streams/fence.lua).
+Delivery guarantee: a handler sees each message at least once, its effects take hold exactly once (streams/commit.lua).
 """
 
 from __future__ import annotations
@@ -136,6 +136,7 @@ class Worker:
                     stopping.wait(0.5)
                 else:
                     self.step()
+                    stopping.wait(self._settings.linger_ms / 1000)
                 pulse.beat()
                 delay_s = 0.1
             except BROKER_ERRORS as error:

@@ -56,19 +56,19 @@ def web(service: str, port: int, *, part: str = "web", app: str = "app", kind: t
     )
 
 
-LATER = 10
-"""Read models and reactions may lag behind; when the processors are busy, orders go first."""
+LATER = {"LINGER_MS": "40", "BATCH_SIZE": "500"}
+"""Read models and reactions may lag a little behind: they take few large batches, and orders go first."""
 
 
-def background(service: str, part: str, port: int, *, nice: int = 0) -> Process:
+def background(service: str, part: str, port: int, *, later: bool = False) -> Process:
     """A worker or projector: `services.<service>.<part>`, with a port for its health alone and a name that stays."""
     return Process(
         name=f"{service}-{part}",
         service=service,
         port=port,
         command=(sys.executable, "-m", f"services.{service}.{part}"),
-        env={"HEALTH_PORT": str(port), "WORKER_NAME": f"{service}-{part}-1"},
-        nice=nice,
+        env={"HEALTH_PORT": str(port), "WORKER_NAME": f"{service}-{part}-1"} | (LATER if later else {}),
+        nice=10 if later else 0,
     )
 
 
@@ -103,19 +103,19 @@ def _services(env: Env, base: int) -> list[Process]:
         web("storefront", base + 10),
         background("storefront", "worker", base + 11),
         background("orders", "worker", base + 20),
-        background("orders", "projector", base + 21, nice=LATER),
+        background("orders", "projector", base + 21, later=True),
         web("orders", base + 22, part="live", app="live", kind=("-k", "gevent", "--keep-alive", "0")),
         *(web("orders", base + 22 + n, part=f"web-{n}") for n in replicas),
         web("payments", base + 30),
         background("payments", "worker", base + 31),
-        background("payments", "projector", base + 32, nice=LATER),
+        background("payments", "projector", base + 32, later=True),
         web("fulfillment", base + 40),
         background("fulfillment", "worker", base + 41),
-        background("fulfillment", "projector", base + 42, nice=LATER),
+        background("fulfillment", "projector", base + 42, later=True),
         web("notifications", base + 50),
-        background("notifications", "worker", base + 51, nice=LATER),
+        background("notifications", "worker", base + 51, later=True),
         web("analytics", base + 60),
-        background("analytics", "worker", base + 61, nice=LATER),
+        background("analytics", "worker", base + 61, later=True),
         web("chat", base + 70),
     ]
 

@@ -11,7 +11,7 @@ from sagashop import keys, redis_clients
 from sagashop.bus import GuardFailed
 from sagashop.errors import Unavailable
 from sagashop.streams import commit
-from sagashop.streams.commit import Call, Scripts, compile_effects, flat, load_rows
+from sagashop.streams.commit import Keys, Scripts, compile_effects, flat, load_rows
 from sagashop.streams.inbox import RedisInbox
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from sagashop.handlers import Handlers
     from sagashop.messages import Envelope
     from sagashop.settings import Settings
+
+
+NO_GUARDS = 0
 
 
 class RedisBus:
@@ -36,12 +39,12 @@ class RedisBus:
         )  # fmt: skip
 
     def admit(self, service: str, effects: Effects, trace: str = "") -> None:
-        self._admit(compile_effects(effects, service=service, trace=trace, first_key=keys.own(service, "door")))
+        places = Keys()
+        self._admit(places, compile_effects(effects, places, service=service, trace=trace))
 
-    def _admit(self, call: Call) -> None:
-        arguments = [self._settings.admit_memory_percent, "", call.guard_count, *call.guards, *call.commands]
+    def _admit(self, places: Keys, words: Sequence[str | int]) -> None:
         try:
-            answer = self._scripts.run("admit", call.keys, arguments)
+            answer = self._scripts.run("admit", list(places), [self._settings.admit_memory_percent, *words])
         except OutOfMemoryError as error:
             raise Unavailable("redis-ledger has no memory left for new work", retry_after_s=5) from error
         except ResponseError:
@@ -62,7 +65,8 @@ class RedisBus:
     def publish(self, envelopes: Sequence[Envelope]) -> None:
         if not envelopes:
             return
-        call = Call(keys.stream(envelopes[0].message.channel))
+        places, words = Keys(), list[str | int]([NO_GUARDS])
         for envelope in envelopes:
-            call.command("XADD", keys.stream(envelope.message.channel), "*", *flat(envelope))
-        self._admit(call)
+            fields = flat(envelope)
+            words += (len(fields) + 3, "XADD", places.place(keys.stream(envelope.message.channel)), "*", *fields)
+        self._admit(places, words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -17,70 +17,72 @@ if TYPE_CHECKING:
     from redis import Redis
 
 DONE, ALREADY, CONFLICT, FULL = "DONE", "ALREADY", "CONFLICT", "FULL"
+GUARD_WORDS = 5
 
 
-def lua(*names: str) -> str:
-    """The text of these script files, one after the other."""
-    return "".join(resources.files("sagashop.streams").joinpath(name).read_text() for name in names)
+def lua(name: str, *, using: str = "") -> str:
+    """The text of a script file; the functions of another one come in behind its first line."""
+    first, rest = _text(name).split("\n", 1)
+    return "\n".join([first, _text(using) if using else "", rest])
 
 
-class Call:
-    """The arguments of one script call; each distinct key is named once."""
-
-    def __init__(self, first_key: str) -> None:
-        self._place = {first_key: 1}
-        self.guards: list[str | int] = []
-        self.commands: list[str | int] = []
-        self.guard_count = 0
-
-    @property
-    def keys(self) -> list[str]:
-        return list(self._place)
-
-    def key(self, name: str) -> int:
-        return self._place.setdefault(name, len(self._place) + 1)
-
-    def guard(self, key: str, field: str, kind: str, first: str | int = "", second: str | int = "") -> None:
-        self.guards += (self.key(key), field, kind, first, second)
-        self.guard_count += 1
-
-    def command(self, name: str, key: str, *arguments: str | int) -> None:
-        self.commands += (len(arguments) + 2, name, self.key(key), *arguments)
+def _text(name: str) -> str:
+    return resources.files("sagashop.streams").joinpath(name).read_text()
 
 
-def compile_effects(effects: Effects, *, service: str, trace: str, first_key: str) -> Call:
-    """Turn effects into guards and Redis commands, in the order: guards, writes, messages, timers."""
-    call, now = Call(first_key), now_ms()
-    for guard in effects.expect:
-        match guard:
+class Keys:
+    """The keys of one script call, each named once; a key is told by its place, from 1."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def place(self, key: str) -> int:
+        return self._places.setdefault(key, len(self._places) + 1)
+
+
+def compile_effects(effects: Effects, places: Keys, *, service: str, trace: str) -> list[str | int]:
+    """Effects as the words of apply.lua: guards, writes, messages, timers."""
+    now, guards, commands = now_ms(), list[str | int](), list[str | int]()
+
+    def guard(key: str, field: str, kind: str, first: str | int = "", second: str | int = "") -> None:
+        guards.extend((places.place(key), field, kind, first, second))
+
+    def command(name: str, key: str, *arguments: str | int) -> None:
+        commands.extend((len(arguments) + 2, name, places.place(key), *arguments))
+
+    for expected in effects.expect:
+        match expected:
             case Expect(key, field, None):
-                call.guard(key, field, "absent")
+                guard(key, field, "absent")
             case Expect(key, field, value):
-                call.guard(key, field, "is", str(value))
+                guard(key, field, "is", str(value))
             case below:
-                call.guard(below.key, below.field, "below", below.limit)
+                guard(below.key, below.field, "below", below.limit)
     for write in effects.write:
         match write:
             case Put(key, fields, ttl_s):
-                call.command("HSET", key, *(part for pair in fields.items() for part in pair))
+                command("HSET", key, *(part for pair in fields.items() for part in pair))
                 if ttl_s is not None:
-                    call.command(*(("PERSIST", key) if ttl_s == FOREVER else ("EXPIRE", key, ttl_s)))
+                    command(*(("PERSIST", key) if ttl_s == FOREVER else ("EXPIRE", key, ttl_s)))
             case Add(key, field, by, floor):
                 if floor is not None:
-                    call.guard(key, field, "floor", by, floor)
-                call.command("HINCRBY", key, field, by)
+                    guard(key, field, "floor", by, floor)
+                command("HINCRBY", key, field, by)
             case Drop(key):
-                call.command("DEL", key)
+                command("DEL", key)
     for emission in effects.emit:
         envelope = seal(emission, service=service, trace=trace, time_ms=now)
-        call.command("XADD", keys.stream(envelope.message.channel), "*", *flat(envelope))
+        command("XADD", keys.stream(envelope.message.channel), "*", *flat(envelope))
     for timer in effects.timers:
         member = f"{type(timer.message).__name__} {encode(timer.message)}"
         if isinstance(timer, SetTimer):
-            call.command("ZADD", keys.deadlines(service), now + int(timer.after_s * 1000), member)
+            command("ZADD", keys.deadlines(service), now + int(timer.after_s * 1000), member)
         else:
-            call.command("ZREM", keys.deadlines(service), member)
-    return call
+            command("ZREM", keys.deadlines(service), member)
+    return [len(guards) // GUARD_WORDS, *guards, *commands]
 
 
 def seal(emission: Message | Recorded | Command, *, service: str, trace: str, time_ms: int) -> Envelope:
@@ -108,8 +110,8 @@ class Scripts:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._text = {
-            "commit": lua("fence.lua", "apply.lua"),
-            "admit": lua("admit.lua", "apply.lua"),
+            "commit": lua("commit.lua", using="apply.lua"),
+            "admit": lua("admit.lua", using="apply.lua"),
             **{name: lua(f"{name}.lua") for name in ("dead", "replay", "due", "trim")},
         }
         self._sha: dict[str, str] = {}
@@ -122,30 +124,17 @@ class Scripts:
         self._sha = dict(zip(self._text, pipe.execute(), strict=True))
 
     def run(self, name: str, call_keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        """Run one script."""
-        return self._raise(self.run_many(name, [(call_keys, arguments)])[0])
-
-    def run_many(self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]) -> list[Any]:
-        """Run one script many times in one pipeline; answers in order, an error of a single call as its exception."""
+        """Run one script; loaded again where the server restarted and forgot it."""
         if not self._sha:
             self.load()
-        answers = self._pipeline(name, calls)
-        if any(isinstance(answer, NoScriptError) for answer in answers):  # the server restarted and forgot them
+        try:
+            return self._call(name, call_keys, arguments)
+        except NoScriptError:
             self.load()
-            answers = self._pipeline(name, calls)
-        return answers
+            return self._call(name, call_keys, arguments)
 
-    def _pipeline(self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]) -> list[Any]:
-        pipe = self._redis.pipeline(transaction=False)
-        for call_keys, arguments in calls:
-            pipe.evalsha(self._sha[name], len(call_keys), *call_keys, *arguments)
-        return pipe.execute(raise_on_error=False)
-
-    @staticmethod
-    def _raise(answer: Any) -> Any:
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+    def _call(self, name: str, call_keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        return self._redis.evalsha(self._sha[name], len(call_keys), *call_keys, *arguments)
 
 
 def load_rows(redis: Redis, wanted: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -16,7 +16,7 @@ from sagashop import keys
 from sagashop.bus import Delivery
 from sagashop.messages import now_ms
 from sagashop.streams import commit
-from sagashop.streams.commit import Scripts, compile_effects, load_rows
+from sagashop.streams.commit import Keys, Scripts, compile_effects, load_rows
 from sagashop.streams.dead_letters import letter_fields
 from sagashop.streams.retention import own_channels
 
@@ -110,21 +110,25 @@ class RedisInbox:
         return load_rows(self._redis, wanted)
 
     def commit(self, decided: Sequence[tuple[Delivery, Effects, str]]) -> list[Delivery]:
-        """One pipeline of commits. An entry that somebody else has committed is done: that is what the fence is for."""
-        calls = []
+        """One call for the whole batch. An entry that somebody else has committed is done: so the fence is meant."""
+        if not decided:
+            return []
+        places, words = Keys(), list[str | int]()
         for delivery, effects, trace in decided:
-            call = compile_effects(effects, service=self.service, trace=trace, first_key=delivery.source)
-            calls.append((call.keys, [self.group, delivery.entry, call.guard_count, *call.guards, *call.commands]))
-        answers = self._scripts.run_many("commit", calls)
-        conflicts = []
-        for (delivery, _, _), answer in zip(decided, answers, strict=True):
-            if answer == commit.CONFLICT:
-                conflicts.append(delivery)
-            elif answer == commit.ALREADY:
-                log.info("entry.already_committed", stream=delivery.source, entry=delivery.entry)
-            elif isinstance(answer, Exception):
-                raise answer
-        return conflicts
+            source = places.place(delivery.source)
+            compiled = compile_effects(effects, places, service=self.service, trace=trace)
+            words += (len(compiled) + 2, source, delivery.entry, *compiled)
+        answers = self._scripts.run("commit", list(places), [self.group, *words])
+        return [d for (d, _, _), answer in zip(decided, answers, strict=True) if self._is_conflict(d, answer)]
+
+    def _is_conflict(self, delivery: Delivery, answer: str) -> bool:
+        if "NOGROUP" in answer:
+            raise ResponseError(answer)
+        if answer == commit.ALREADY:
+            log.info("entry.already_committed", stream=delivery.source, entry=delivery.entry)
+        elif answer.startswith("ERROR"):  # it stays pending, and is tried again
+            log.error("entry.not_committed", stream=delivery.source, entry=delivery.entry, error=answer)
+        return answer == commit.CONFLICT
 
     def skip(self, deliveries: Sequence[Delivery]) -> None:
         pipe = self._redis.pipeline(transaction=False)

@@ -11,6 +11,7 @@ from sagashop.keys import own
 
 SERVICE = "notifications"
 KEPT = 50
+KEEP_TOLD_S = 24 * 3600
 
 COUNT = "count"
 
@@ -29,17 +30,23 @@ _decode = msgspec.json.Decoder(Notice).decode
 
 
 def notices_key(customer_id: str) -> str:
-    """Hash: notice n as JSON in field n modulo 50, and how many there ever were in `count`."""
+    """Hash, a ring: notice n as JSON in field n modulo 50. It is written without being read."""
     return own(SERVICE, "notices", customer_id)
 
 
-def count_in(row: Mapping[str, str]) -> int:
-    return int(row.get(COUNT, 0))
+def count_key(customer_id: str) -> str:
+    """Hash: how many notices the customer ever had, in `count`."""
+    return own(SERVICE, "count", customer_id)
+
+
+def told_key(order_id: str) -> str:
+    """Hash of one order: a field for each event that the customer was told of."""
+    return own(SERVICE, "told", order_id)
 
 
 def notices_in(row: Mapping[str, str]) -> list[Notice]:
     """The kept notices, newest first."""
-    notices = [_decode(text) for field, text in row.items() if field != COUNT]
+    notices = [_decode(text) for text in row.values()]
     return sorted(notices, key=lambda notice: -notice.number)
 
 

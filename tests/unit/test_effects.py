@@ -21,7 +21,7 @@ from sagashop.effects import (
     apply_to,
 )
 from sagashop.messages import Message
-from sagashop.streams.commit import compile_effects, seal
+from sagashop.streams.commit import GUARD_WORDS, Keys, compile_effects, seal
 
 pytestmark = pytest.mark.feature("F02")
 
@@ -67,11 +67,12 @@ def test_each_key_is_named_once_and_every_guard_comes_before_every_command() -> 
         expect=[Expect("k", "v", None), Expect("k", "v", 3), Below("l", "n", 4)],
         timers=[SetTimer(Said("t"), 1.5), ClearTimer(Said("t"))],
     )
-    call = compile_effects(effects, service="toy", trace="", first_key="source")
-    assert call.keys == ["source", "k", "l", "m", "{0}:toy:events", "{0}:toy:deadlines"]
-    assert call.guard_count * 5 == len(call.guards) == 20
-    names, at = [], 0
-    while at < len(call.commands):
-        names.append(call.commands[at + 1])
-        at += int(call.commands[at]) + 1
+    places = Keys()
+    words = compile_effects(effects, places, service="toy", trace="")
+    assert list(places) == ["k", "l", "m", "{0}:toy:events", "{0}:toy:deadlines"]
+    assert words[0] == 4
+    names, at = [], 1 + 4 * GUARD_WORDS
+    while at < len(words):
+        names.append(words[at + 1])
+        at += int(words[at]) + 1
     assert names == ["HSET", "PERSIST", "HINCRBY", "HSET", "EXPIRE", "HSET", "DEL", "XADD", "ZADD", "ZREM"]

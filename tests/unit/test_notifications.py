@@ -65,7 +65,7 @@ def test_the_last_fifty_are_kept_newest_first(postbox: Postbox) -> None:
     for number in range(1, 121):
         postbox.hear(placed(number))
     assert [notice.order_id for notice in postbox.of("c1")] == [f"o{number}" for number in range(120, 70, -1)]
-    assert len(postbox.rows[store.notices_key("c1")]) == store.KEPT + 1
+    assert len(postbox.rows[store.notices_key("c1")]) == store.KEPT
 
 
 def test_a_refusal_says_why_and_that_nothing_was_charged(postbox: Postbox) -> None:

@@ -23,7 +23,7 @@ def test_fields_are_read_from_variables_of_the_same_name() -> None:
 
 
 def test_an_empty_variable_counts_as_not_set() -> None:
-    assert load(Settings, {"BATCH_SIZE": ""}).batch_size == 100
+    assert load(Settings, {"BATCH_SIZE": ""}).batch_size == 250
 
 
 def test_a_value_of_the_wrong_type_names_its_variable() -> None:
