@@ -32,6 +32,7 @@ log = structlog.get_logger()
 
 BLOCK_MS = 500
 RETRIES_EVERY_S = 1.0
+TIMERS_EVERY_S = 0.05
 CONFLICT_ROUNDS = 20
 Opened = tuple[Delivery, Envelope]
 BROKER_ERRORS = (RedisError, OSError, NotReachable)
@@ -43,7 +44,7 @@ class Worker:
     def __init__(self, inbox: Inbox, handlers: Handlers, settings: Settings) -> None:
         self._inbox, self._handlers, self._settings = inbox, handlers, settings
         self._catalogue = handlers.catalogue
-        self._next_retries = 0.0
+        self._next_retries = self._next_timers = 0.0
 
     def step(self, block_ms: int = BLOCK_MS) -> int:
         """Handle what is due and what is new; how many deliveries that was."""
@@ -55,7 +56,10 @@ class Worker:
                 handled += 1
         fresh = self._inbox.read(self._settings.batch_size, block_ms)
         self.handle(fresh)
-        return handled + len(fresh) + self._inbox.fire_timers()
+        if time.monotonic() >= self._next_timers:
+            self._next_timers = time.monotonic() + TIMERS_EVERY_S
+            handled += self._inbox.fire_timers()
+        return handled + len(fresh)
 
     def handle(self, deliveries: Sequence[Delivery]) -> None:
         """Decide and commit a batch. Conflicts decide again on fresh state; a failure leaves its entry pending."""

@@ -1,9 +1,15 @@
-"""Placing an order: two round trips to redis-ledger, one that reads and one that commits."""
+"""Placing an order: one round trip to redis-ledger where the products are known, two where they are not.
+
+What was read before is trusted and guarded: the commit holds only if each product is still at the revision that was
+read. If it is not, the products are read again.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 
@@ -30,6 +36,7 @@ KEEP_KEY_S = 24 * 3600
 """A key is remembered for a day. The order it names stays in redis-ledger at least as long."""
 MAX_KEY = 128
 ROUNDS = 3
+MANY_PRODUCTS = 10_000
 
 Quantities = dict[str, int]
 """Wanted pieces by sku, in the order of their first line."""
@@ -42,6 +49,15 @@ class Placed(msgspec.Struct, frozen=True):
     replayed: bool = False
 
 
+class _Wish(NamedTuple):
+    customer_id: str
+    wanted: PlaceOrder
+    quantities: Quantities
+    key_row: str | None
+    fingerprint: str
+    trace: str
+
+
 class Placing:
     """Places orders at the prices that storefront last published.
 
@@ -51,14 +67,15 @@ class Placing:
 
     def __init__(self, bus: Bus, saga: Saga) -> None:
         self._bus, self._saga = bus, saga
+        self._products: Rows = {}
 
     def place(self, customer_id: str, wanted: PlaceOrder, *, key: str | None = None, trace: str = "") -> Placed:
         """Commit the order, its first event and its first command in one step, or find the order of this key.
 
         key: what the client calls this request; without one, a cart's id and version are the key
 
-        Prices are those of the moment of reading; a price that changes in the same millisecond counts for the next
-        order. Delivery: with a key, once however often it is repeated; without one, once for each request.
+        Prices are those of the moment of the commit. Delivery: with a key, once however often it is repeated; without
+        one, once for each request.
 
         Raises:
             InvalidRequest: a line, the cart or the key does not fit; UnknownProduct, NotOnSale
@@ -70,26 +87,43 @@ class Placing:
         key = key_of(wanted, key)
         key_row = store.idempotency_key(customer_id, key) if key is not None else None
         fingerprint = fingerprint_of(wanted, quantities) if key_row else ""
+        wish = _Wish(customer_id, wanted, quantities, key_row, fingerprint, trace)
+        if remembered := self._remembered(quantities):
+            with suppress(GuardFailed, UnknownProduct, NotOnSale, PriceChanged):
+                return self._commit(wish, remembered)
         needed = [*map(store.product_key, quantities), *([key_row] if key_row else [])]
         for _ in range(ROUNDS):
             rows = self._bus.load(needed)
+            self._remember(quantities, rows)
             if key_row and rows[key_row]:
                 return Placed(self._first_order(rows[key_row], fingerprint), replayed=True)
-            lines = priced(quantities, rows)
-            event = place(
-                self._saga, new_id(), customer_id, lines, cart_id=wanted.cart_id, cart_version=wanted.cart_version
-            )
-            if wanted.expected_total_cents not in (None, event.total_cents):
-                raise PriceChanged(total_cents=event.total_cents, lines=msgspec.to_builtins(lines))
-            effects = store.record(self._saga, None, event)
-            if key_row:
-                effects += _remember(key_row, event.order_id, fingerprint)
-            try:
-                self._bus.admit("orders", effects, trace)
-            except GuardFailed:
-                continue  # the same key, at the same time: look who won
-            return Placed(evolve(self._saga, None, event))
+            with suppress(GuardFailed):  # the same key, or a new price, at the same time: look again
+                return self._commit(wish, rows)
         raise Conflict("The same order is being placed elsewhere. Try again.")
+
+    def _commit(self, wish: _Wish, rows: Rows) -> Placed:
+        lines, wanted = priced(wish.quantities, rows), wish.wanted
+        event = place(
+            self._saga, new_id(), wish.customer_id, lines, cart_id=wanted.cart_id, cart_version=wanted.cart_version
+        )
+        if wanted.expected_total_cents not in (None, event.total_cents):
+            raise PriceChanged(total_cents=event.total_cents, lines=msgspec.to_builtins(lines))
+        effects = store.record(self._saga, None, event) + _unchanged(wish.quantities, rows)
+        if wish.key_row:
+            effects += _remember_key(wish.key_row, event.order_id, wish.fingerprint)
+        self._bus.admit("orders", effects, wish.trace)
+        return Placed(evolve(self._saga, None, event))
+
+    def _remembered(self, quantities: Quantities) -> Rows | None:
+        known = {key: self._products.get(key) for key in map(store.product_key, quantities)}
+        rows = {key: row for key, row in known.items() if row is not None}
+        return rows if len(rows) == len(known) else None
+
+    def _remember(self, quantities: Quantities, rows: Rows) -> None:
+        if len(self._products) > MANY_PRODUCTS:
+            self._products.clear()
+        known = {key: rows[key] for key in map(store.product_key, quantities) if rows[key]}
+        self._products.update(known)
 
     def _first_order(self, row: dict[str, str], fingerprint: str) -> Order:
         if row["fingerprint"] != fingerprint:
@@ -147,7 +181,12 @@ def priced(quantities: Quantities, rows: Rows) -> list[Line]:
     ]
 
 
-def _remember(key_row: str, order_id: str, fingerprint: str) -> Effects:
+def _unchanged(quantities: Quantities, rows: Rows) -> Effects:
+    products = map(store.product_key, quantities)
+    return Effects(expect=[Expect(product, "revision", rows[product]["revision"]) for product in products])
+
+
+def _remember_key(key_row: str, order_id: str, fingerprint: str) -> Effects:
     return Effects(
         expect=[Expect(key_row, "order_id", None)],
         write=[Put(key_row, {"order_id": order_id, "fingerprint": fingerprint}, ttl_s=KEEP_KEY_S)],

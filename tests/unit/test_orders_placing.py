@@ -50,8 +50,9 @@ class MemoryBus:
         self.admitted.append(effects)
 
     def sell(self, sku: str, price_cents: int, *, on_sale: bool = True) -> None:
+        revision = int(self.rows.get(store.product_key(sku), {}).get("revision", 0)) + 1
         fields: dict[str, str | int] = {
-            "revision": 1, "name": f"A {sku}", "price_cents": price_cents, "on_sale": int(on_sale),
+            "revision": revision, "name": f"A {sku}", "price_cents": price_cents, "on_sale": int(on_sale),
         }  # fmt: skip
         apply_to(Effects(write=[Put(store.product_key(sku), fields)]), self.rows)
 
@@ -217,3 +218,29 @@ def test_half_a_cart_is_refused(half: dict[str, Any], missing: str) -> None:
 )
 def test_the_preferred_wait_is_read_as_rfc_7240_says(prefer: str, wait_s: int | None) -> None:
     assert wanted_wait_s(prefer) == wait_s
+
+
+def test_a_product_that_is_known_is_not_read_again(bus: MemoryBus, placing: Placing) -> None:
+    placing.place("c1", wish(("MUG", 1)), key="first")
+    placing.place("c2", wish(("MUG", 1)), key="second")
+    assert len(bus.loads) == 1
+    assert len(bus.admitted) == 2
+
+
+def test_a_remembered_price_that_has_changed_is_never_charged(bus: MemoryBus, placing: Placing) -> None:
+    placing.place("c1", wish(("MUG", 1)))
+    bus.sell("MUG", 1_200)
+    assert placing.place("c1", wish(("MUG", 1))).order.total_cents == 1_200
+    bus.sell("MUG", 1_500)
+    with pytest.raises(PriceChanged):
+        placing.place("c1", wish(("MUG", 1), expected_total_cents=1_200))
+    bus.sell("MUG", 1_500, on_sale=False)
+    with pytest.raises(NotOnSale):
+        placing.place("c1", wish(("MUG", 1)))
+    assert len(bus.admitted) == 2
+
+
+def test_a_key_used_again_finds_the_first_order_although_the_product_is_known(placing: Placing) -> None:
+    first = placing.place("c1", wish(("MUG", 1)), key="same")
+    again = placing.place("c1", wish(("MUG", 1)), key="same")
+    assert (again.order.order_id, again.replayed) == (first.order.order_id, True)
