@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -58,6 +59,9 @@ def main(path: str) -> None:
         wait_for(spec["wait_for"], within_s=15)
     if spec["alone"]:
         stop_orphans(spec["alone"])
+    for command in spec.get("before", ()):
+        if subprocess.run(command, check=False).returncode:
+            sys.exit(1)  # it has said why; supervisor tries again
     os.nice(spec["nice"])
     os.execvpe(spec["command"][0], spec["command"], os.environ | spec["env"])  # noqa: S606 - the table's own commands
 

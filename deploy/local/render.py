@@ -49,6 +49,7 @@ def specification(layout: Layout, env: Env, process: Process) -> dict[str, objec
     rabbit = process.name == "rabbitmq"
     return {
         "command": command,
+        "before": servers.before(layout, process),
         "nice": process.nice,
         "env": servers.environment(layout, env, process)
         if process.service is None

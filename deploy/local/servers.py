@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 import redis
 
+from deploy.local import mend_aof
 from deploy.local.dotenv import write_private
 from deploy.local.errors import StackError
 from deploy.local.layout import Layout
@@ -60,7 +62,7 @@ def write(layout: Layout, env: Env) -> set[Server]:
 
 def redis_conf(folder: Path, env: Env, name: Server) -> str:
     """The ledger has every commit on disk and refuses when full; the session server may lose a second, and drops what
-    expires first.
+    expires first. Neither drops the end of a torn file by itself: `mend_aof.py` does, and keeps a copy.
 
     The comment makes a new password of admin restart the server: nobody could log in to tell it of its new users.
     """
@@ -70,7 +72,8 @@ def redis_conf(folder: Path, env: Env, name: Server) -> str:
         f"bind 127.0.0.1\nport {int(env['PORT_BASE']) + SERVERS[name]}\nprotected-mode yes\n"
         f'aclfile "{folder}/{ACLFILE}"\n'
         f'dir "{folder}"\ndaemonize no\nalways-show-logo no\n'
-        f"appendonly yes\nappendfsync {fsync}\nsave 3600 1 300 100\n"
+        f"appendonly yes\nappendfsync {fsync}\naof-load-truncated no\n"
+        "auto-aof-rewrite-min-size 256mb\nsave 3600 1 300 100\n"
         f"maxmemory {env[f'REDIS_{name}_MAXMEMORY']}\nmaxmemory-policy {policy}\n"
     )
 
@@ -133,6 +136,14 @@ def rabbitmq_env(layout: Layout, env: Env) -> dict[str, str]:
         "ERL_CRASH_DUMP": str(folder / "erl_crash.dump"),
         "RUNNING_UNDER_SYSTEMD": "true",  # its script then becomes Erlang instead of waiting for it: signals arrive
     }
+
+
+def before(layout: Layout, process: Process) -> list[list[str]]:
+    """What must succeed before a process is started."""
+    if process.probe != "redis":
+        return []
+    manifest = layout.home / process.name / "appendonlydir" / "appendonly.aof.manifest"
+    return [[sys.executable, "-I", "-S", mend_aof.__file__, executable("redis-check-aof"), str(manifest)]]
 
 
 def config_files(layout: Layout, process: Process) -> list[Path]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from deploy.local import dotenv, engine, nginx, packages, ports, render, servers
+from deploy.local import dotenv, engine, launch, nginx, packages, ports, render, servers
 from deploy.local.checks import checked
 from deploy.local.errors import StackError
 from deploy.local.layout import Layout
@@ -207,3 +210,21 @@ def test_while_installing_nothing_may_start_and_an_earlier_policy_comes_back(
         assert os.access(policy, os.X_OK)
     assert (policy.read_text() if policy.exists() else None) == earlier
     assert [file.name for file in tmp_path.iterdir()] == (["policy-rc.d"] if earlier else [])
+
+
+def test_both_redis_servers_have_their_files_mended_first_and_nothing_else(env: dict[str, str], tmp_path: Path) -> None:
+    told = {process.name: servers.before(Layout(tmp_path), process) for process in table(env)}
+    assert {name for name, commands in told.items() if commands} == {"redis-ledger", "redis-session"}
+    ((*_, manifest),) = told["redis-ledger"]
+    assert manifest == f"{tmp_path}/redis-ledger/appendonlydir/appendonly.aof.manifest"
+
+
+@pytest.mark.parametrize(("first", "status", "said"), [("true", 0, "started\n"), ("false", 1, "")])
+def test_a_process_is_started_only_when_what_comes_before_it_succeeds(
+    tmp_path: Path, first: str, status: int, said: str
+) -> None:
+    spec = {"command": ["echo", "started"], "before": [[first]], "wait_for": None, "alone": None, "nice": 0, "env": {}}
+    (tmp_path / "spec").write_text(json.dumps(spec))
+    command = [sys.executable, "-I", "-S", launch.__file__, str(tmp_path / "spec")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout) == (status, said)
