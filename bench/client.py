@@ -24,10 +24,11 @@ class Connection:
     sock: socket.socket
     since: float = 0.0
     answer: bytearray = field(default_factory=bytearray)
+    asked: bool = False
     closing: bool = False
 
     def send(self, request: bytes, since: float) -> None:
-        self.since = since
+        self.since, self.asked = since, True
         self.answer.clear()
         self.sock.sendall(request)
 
@@ -44,7 +45,10 @@ class Connection:
         at = head.find(b"content-length:")
         length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
         self.closing = b"connection: close" in head
-        return int(head[9:12]) if len(self.answer) >= head_end + len(BODY) + length else None
+        if len(self.answer) < head_end + len(BODY) + length:
+            return None
+        self.asked = False
+        return int(head[9:12])
 
 
 @dataclass
@@ -135,27 +139,34 @@ class Pool:
         self._selector.close()
 
     def _connect(self) -> Connection:
-        sock = socket.create_connection(self._address, timeout=10)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = Connection(sock)
-        self._selector.register(sock, selectors.EVENT_READ, connection)
+        connection = Connection(self._socket())
+        self._selector.register(connection.sock, selectors.EVENT_READ, connection)
         return connection
 
+    def _socket(self) -> socket.socket:
+        sock = socket.create_connection(self._address, timeout=10)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
     def answers(self, within_s: float) -> Iterator[tuple[Connection, int]]:
-        """Whole answers that are there by then."""
+        """Whole answers that are there by then. An idle connection that the server closes is opened again."""
         for key, _ in self._selector.select(within_s):
-            status = key.data.receive()
-            if status is not None:
-                yield key.data, status
+            connection: Connection = key.data
+            asked, status = connection.asked, connection.receive()
+            if status == 0:
+                self._reopen(connection)
+            if status is not None and asked:
+                yield connection, status
 
     def note(self, result: Result, connection: Connection, status: int) -> None:
-        """Count an answer; a connection that the server closes, as Nginx does after 1,000 requests, is opened again."""
+        """Count an answer. Nginx closes a connection after 1,000 of them."""
         result.statuses[status] += 1
         result.latencies_ms.append((time.perf_counter() - connection.since) * 1000)
-        if status == 0 or connection.closing:
-            self._selector.unregister(connection.sock)
-            connection.sock.close()
-            fresh = self._connect()
-            self._selector.unregister(fresh.sock)
-            connection.sock = fresh.sock
-            self._selector.register(connection.sock, selectors.EVENT_READ, connection)
+        if connection.closing:
+            self._reopen(connection)
+
+    def _reopen(self, connection: Connection) -> None:
+        self._selector.unregister(connection.sock)
+        connection.sock.close()
+        connection.sock, connection.asked, connection.closing = self._socket(), False, False
+        self._selector.register(connection.sock, selectors.EVENT_READ, connection)
