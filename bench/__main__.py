@@ -145,8 +145,8 @@ class Shopfloor:
 def orders_http(shop: Shopfloor, echo_rate: float, seconds: float) -> Row:
     """Orders accepted per second, closed loop, while their sagas run."""
     requests = shop.orders(shop.cookies(BUYERS))
-    client.closed_loop(shop.stack.url, requests, connections=16, seconds=2)
-    result = client.closed_loop(shop.stack.url, requests, connections=16, seconds=seconds)
+    client.closed_loop(shop.stack.url, requests, connections=32, seconds=2)
+    result = client.closed_loop(shop.stack.url, requests, connections=32, seconds=seconds)
     _complain(result, 202)
     shop.settle()
     return Row("orders_http", round(result.rate(202), 1), "orders/s", round(echo_rate, 1))
@@ -176,7 +176,7 @@ def saga_drain(shop: Shopfloor, sagas: int, floor_rate: float) -> Row:
     shop.pause(workers)
     requests, start, placed = shop.orders(shop.cookies(BUYERS)), shop.mark(), 0
     while placed < sagas:
-        result = client.closed_loop(shop.stack.url, requests, connections=16, seconds=5)
+        result = client.closed_loop(shop.stack.url, requests, connections=32, seconds=5)
         _complain(result, 202)
         placed += result.statuses[202]
         console.print(f"  placed {placed} of {sagas}", highlight=False)
@@ -230,8 +230,8 @@ def echo_rate(home: Path, seconds: float) -> float:
     with echo_stack(home) as stack:
         body, numbers = b'{"lines":[{"sku":"MUG-TERRA-01","quantity":1}]}', (str(n) for n in itertools.count())
         requests = client.requests_to(stack.url, "/api/orders", ["x=y"], body, numbers)
-        client.closed_loop(stack.url, requests, connections=16, seconds=1)
-        return client.closed_loop(stack.url, requests, connections=16, seconds=seconds).rate(202)
+        client.closed_loop(stack.url, requests, connections=32, seconds=1)
+        return client.closed_loop(stack.url, requests, connections=32, seconds=seconds).rate(202)
 
 
 def _cookie(url: str) -> str:

@@ -68,7 +68,7 @@ def background(service: str, part: str, port: int, *, later: bool = False) -> Pr
         port=port,
         command=(sys.executable, "-m", f"services.{service}.{part}"),
         env={"HEALTH_PORT": str(port), "WORKER_NAME": f"{service}-{part}-1"} | (LATER if later else {}),
-        nice=10 if later else 0,
+        nice=15 if later else 3,
     )
 
 
