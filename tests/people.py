@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import redis
+
+from sagashop import keys
 from sagashop.cli.shop import Shop
 from sagashop.messages import new_id
 from tests.servers import eventually
@@ -44,6 +48,16 @@ def balance(shop: Shop) -> dict[str, int]:
     answer = shop.send("GET", "/api/accounts/me")
     account: dict[str, int] = answer.json() if answer.ok else {"available_cents": 0, "held_cents": 0}
     return account
+
+
+@contextmanager
+def planted(ledger: redis.Redis, channel: str, fields: dict[Any, Any]) -> Iterator[None]:
+    """A stream entry of the test's own. It is taken out at the end: a group that is made again would read it again."""
+    entry: Any = ledger.xadd(keys.stream(channel), fields)
+    try:
+        yield
+    finally:
+        ledger.xdel(keys.stream(channel), entry)
 
 
 def new_product(operator: Shop, *, price_cents: int = 1000, stock: int = 20) -> str:

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from sagashop import keys
 from sagashop.cli import main
 from tests.chaos.shop import ShopUnderTest, place
+from tests.people import planted
 from tests.servers import eventually
 
 
@@ -26,9 +27,9 @@ def test_a_sound_shop_is_status_0_and_a_dead_letter_is_1_unless_allowed(
     assert sound.exit_code == 0, sound.output
     assert "everything holds" in sound.output
 
-    ledger.xadd(keys.stream("payments.commands"), {"type": "CapturePayment", "data": "{"})
     letters = keys.dead_letters("payments")
-    eventually(lambda: ledger.xlen(letters), deadline_s=20)
+    with planted(ledger, "payments.commands", {"type": "CapturePayment", "data": "{"}):
+        eventually(lambda: ledger.xlen(letters), deadline_s=20)
     try:
         spoiled = audit(shop, "--wait", "20", "--json")
         report = json.loads(spoiled.stdout)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from click.testing import CliRunner, Result
 
 from deploy.local.stack import Stack
 from sagashop.cli import main
 from sagashop.cli.shop import Shop
-from tests.people import new_product
+from tests.people import new_product, planted
+from tests.servers import eventually
 
 Run = Callable[..., Result]
 
@@ -54,19 +56,14 @@ def test_streams_and_lag_are_listed(run: Run) -> None:
 
 @pytest.mark.feature("F14")
 def test_dead_letters_are_listed_replayed_and_discarded(run: Run, stack: Stack) -> None:
-    import redis
-
-    from sagashop import keys
-    from tests.servers import eventually
-
-    with redis.Redis.from_url(stack.addresses["REDIS_LEDGER_URL"], decode_responses=True) as ledger:
-        ledger.xadd(keys.stream("payments.commands"), {"type": "CapturePayment", "data": "{"})
-
     def letters() -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = read(run("--json", "dlq", "list", "--service", "payments"))
         return found
 
-    first = eventually(letters, deadline_s=15)[0]
+    malformed = {"type": "CapturePayment", "data": "{"}
+    url = stack.addresses["REDIS_LEDGER_URL"]
+    with redis.Redis.from_url(url) as ledger, planted(ledger, "payments.commands", malformed):
+        first = eventually(letters, deadline_s=15)[0]
     assert "malformed" in run("dlq", "show", "payments", first["id"]).output
     run("dlq", "replay", first["id"], "--service", "payments")
     again = eventually(letters, deadline_s=15)[0]
