@@ -1,0 +1,114 @@
+"""A running stack to be measured: its settings, its buyers, and what its ledger tells."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+import redis
+
+from bench import client
+from deploy.local.stack import Stack
+from sagashop import keys
+from sagashop.cli.shop import Shop
+from sagashop.cli.traffic import products
+from sagashop.messages import new_id
+
+SETTINGS = {
+    "STOCK_TIMEOUT_S": "600",
+    "PAYMENT_TIMEOUT_S": "600",
+    "CAPTURE_TIMEOUT_S": "600",
+    "SHIPMENT_TIMEOUT_S": "600",
+    "VISIBILITY_S": "60",
+    "OPENING_STOCK": "100000000",
+    "WELCOME_CREDIT_CENTS": "100000000000",
+    "RATE_GENERAL": "1000000r/s",
+    "RATE_LOGIN": "1000000r/s",
+    "RATE_SIGNUP": "1000000r/s",
+}
+"""Nothing may run out, nothing may time out, and nobody is slowed down: what is left is the work itself."""
+BUYERS = 50
+
+
+class Shopfloor:
+    """A running stack, with buyers who are logged in and the ledger to look at."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.ledger = redis.Redis.from_url(stack.addresses["REDIS_LEDGER_URL"], decode_responses=True)
+        self.sku = str(products(stack.url)[0]["sku"])
+
+    def cookies(self, count: int) -> list[str]:
+        """Sessions of new customers, as Cookie headers."""
+        return [_cookie(self.stack.url) for _ in range(count)]
+
+    def orders(self, cookies: list[str]) -> Iterator[bytes]:
+        """POST /api/orders of one piece, each with a key of its own."""
+        body = json.dumps({"lines": [{"sku": self.sku, "quantity": 1}]}).encode()
+        numbers = (f"{new_id()}-{number}" for number in itertools.count())
+        return client.requests_to(self.stack.url, "/api/orders", cookies, body, numbers)
+
+    def events_after(self, start: str) -> list[tuple[str, str, str]]:
+        """(entry id, type, aggregate) of everything on orders.events after this id."""
+        found: list[tuple[str, str, str]] = []
+        while True:
+            page: Any = self.ledger.xrange(keys.stream("orders.events"), min=f"({start}", count=5000)
+            if not page:
+                return found
+            found += [(entry, fields["type"], fields["aggregate"]) for entry, fields in page]
+            start = page[-1][0]
+
+    def mark(self) -> str:
+        """The newest entry of orders.events."""
+        newest: Any = self.ledger.xrevrange(keys.stream("orders.events"), count=1)
+        return str(newest[0][0]) if newest else "0-0"
+
+    def wait_confirmed(self, start: str, orders: int, within_s: float) -> list[tuple[str, str, str]]:
+        """Events after `start` once so many orders are confirmed. Asks three times a second for what is new."""
+        deadline, confirmed, seen = time.monotonic() + within_s, 0, list[tuple[str, str, str]]()
+        while confirmed < orders and time.monotonic() < deadline:
+            time.sleep(0.3)
+            fresh = self.events_after(seen[-1][0] if seen else start)
+            seen += fresh
+            confirmed += sum(kind == "OrderConfirmed" for _, kind, _ in fresh)
+        if confirmed < orders:
+            raise click.ClickException(f"only {confirmed} of {orders} orders were confirmed within {within_s:g} s")
+        return seen
+
+    def settle(self, within_s: float = 180) -> None:
+        """Wait until nobody has anything to read or to finish."""
+        deadline = time.monotonic() + within_s
+        while self._busy() and time.monotonic() < deadline:
+            time.sleep(0.3)
+
+    def _busy(self) -> bool:
+        for channel in (
+            "orders.events",
+            "fulfillment.commands",
+            "fulfillment.events",
+            "payments.commands",
+            "payments.events",
+        ):
+            for group in self.ledger.xinfo_groups(keys.stream(channel)):
+                if group["pending"] or group["lag"]:
+                    return True
+        return False
+
+    def pause(self, services: Sequence[str]) -> None:
+        for service in services:
+            self.ledger.set(keys.paused(service), "bench")
+        time.sleep(2.5)
+
+    def resume(self, services: Sequence[str]) -> None:
+        self.ledger.delete(*[keys.paused(service) for service in services])
+
+
+def _cookie(url: str) -> str:
+    shop = Shop(url)
+    body = {"name": "Bench Customer", "email": f"{new_id()}@sagashop.example", "password": new_id()}
+    shop.post("/api/customers", body)
+    return "; ".join(f"{name}={value}" for name, value in shop.session.cookies.get_dict().items())
