@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 
@@ -114,9 +114,3 @@ def now_ms() -> int:
 def new_id() -> str:
     """A random 128-bit id as 32 hex digits."""
     return uuid.uuid4().hex
-
-
-def as_data(message: msgspec.Struct) -> dict[str, Any]:
-    """A message as plain dictionaries and lists, for JSON answers and logs."""
-    data: dict[str, Any] = msgspec.to_builtins(message)
-    return data

@@ -16,7 +16,7 @@ from sagashop.messages import Envelope, Message, encode, new_id, now_ms
 if TYPE_CHECKING:
     from redis import Redis
 
-DONE, ALREADY, CONFLICT, FULL = "DONE", "ALREADY", "CONFLICT", "FULL"
+ALREADY, CONFLICT, FULL = "ALREADY", "CONFLICT", "FULL"
 GUARD_WORDS = 5
 
 

@@ -14,8 +14,6 @@ from sagashop.messages import now_ms
 from sagashop.streams.commit import Scripts
 
 if TYPE_CHECKING:
-    from redis import Redis
-
     from sagashop.settings import Settings
 
 log = structlog.get_logger()
@@ -27,13 +25,13 @@ def own_channels(service: str) -> list[str]:
     return [f"{service}.{purpose}" for purpose in ("commands", "timers", "replay")]
 
 
-def trim(redis: Redis, channel: str, *, keep_s: float, groups: Sequence[str] = ()) -> int:
+def trim(scripts: Scripts, channel: str, *, keep_s: float, groups: Sequence[str] = ()) -> int:
     """Drop entries older than `keep_s` seconds that every group has acknowledged; how many went.
 
     groups: nothing is dropped while one of these does not exist, since it would miss what it never saw
     """
     oldest_kept = f"{max(0, now_ms() - int(keep_s * 1000))}-0"
-    return int(Scripts(redis).run("trim", [keys.stream(channel)], [oldest_kept, *groups]))
+    return int(scripts.run("trim", [keys.stream(channel)], [oldest_kept, *groups]))
 
 
 def trimmer(
@@ -42,11 +40,11 @@ def trimmer(
     """A loop that trims these channels every few seconds until its event is set; for a worker's `beside`."""
 
     def loop(stopping: threading.Event) -> None:
-        redis = redis_clients.ledger(settings)
+        scripts = Scripts(redis_clients.ledger(settings))
         while not stopping.wait(EVERY_S):
             try:
                 for channel in channels:
-                    trim(redis, channel, keep_s=settings.stream_keep_s, groups=groups)
+                    trim(scripts, channel, keep_s=settings.stream_keep_s, groups=groups)
             except RedisError as error:
                 log.warning("trim.postponed", error=str(error))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from sagashop import log, redis_clients
+from sagashop import redis_clients
 from sagashop import settings as env
 from sagashop.audit.house import House
 from sagashop.audit.web import audit_blueprint
@@ -20,7 +20,6 @@ from services.analytics.store import SERVICE
 def create(settings: Settings | None = None, *, bus: Bus | None = None) -> Flask:
     """The application; nothing is connected before the first request."""
     settings = settings or env.load(Settings)
-    log.configure(SERVICE, settings.log_level, settings.log_format)
     ledger, session = redis_clients.ledger(settings), redis_clients.session(settings)
     return create_app(
         SERVICE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from sagashop import log, redis_clients
+from sagashop import redis_clients
 from sagashop import settings as env
 from sagashop.settings import Settings
 from sagashop.web.app import create_app
@@ -14,7 +14,6 @@ from services.chat.routes import SERVICE, status
 def create(settings: Settings | None = None) -> Flask:
     """The application; nothing is connected before the first request."""
     settings = settings or env.load(Settings)
-    log.configure(SERVICE, settings.log_level, settings.log_format)
     return create_app(
         SERVICE,
         settings,

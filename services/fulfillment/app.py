@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from sagashop import log, redis_clients, sql
+from sagashop import redis_clients, sql
 from sagashop import settings as env
 from sagashop.audit.web import audit_blueprint
 from sagashop.bus import Bus, connect_bus
@@ -24,7 +24,6 @@ CHANNELS = ["fulfillment.commands", "fulfillment.timers", "fulfillment.events"]
 def create(settings: FulfillmentSettings | None = None, *, bus: Bus | None = None) -> Flask:
     """The application; nothing is connected before the first request."""
     settings = settings or env.load(FulfillmentSettings)
-    log.configure(SERVICE, settings.log_level, settings.log_format)
     stockroom = Stockroom(bus or connect_bus(settings))
     ledger, session = redis_clients.ledger(settings), redis_clients.session(settings)
     engine = sql.engine(settings.database_url)

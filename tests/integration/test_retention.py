@@ -8,6 +8,7 @@ import pytest
 
 from sagashop import keys, redis_clients
 from sagashop.settings import Settings
+from sagashop.streams.commit import Scripts
 from sagashop.streams.retention import trim
 
 pytestmark = pytest.mark.feature("F12")
@@ -42,18 +43,18 @@ def oldest(redis: Any) -> int:
 
 def test_handled_entries_go_when_they_are_old(redis: Any) -> None:
     read(redis, "one", 1_000)
-    assert trim(redis, "toy.events", keep_s=60) >= 1_000 - NODE
-    assert trim(redis, "toy.events", keep_s=60) == 0
+    assert trim(Scripts(redis), "toy.events", keep_s=60) >= 1_000 - NODE
+    assert trim(Scripts(redis), "toy.events", keep_s=60) == 0
 
 
 def test_young_entries_stay(redis: Any) -> None:
     read(redis, "one", 1_000)
-    assert trim(redis, "toy.events", keep_s=10**10) == 0
+    assert trim(Scripts(redis), "toy.events", keep_s=10**10) == 0
 
 
 def test_undelivered_entries_stay(redis: Any) -> None:
     read(redis, "one", 450)
-    trim(redis, "toy.events", keep_s=60)
+    trim(Scripts(redis), "toy.events", keep_s=60)
     assert 450 - NODE <= oldest(redis) <= 451
     assert len(read(redis, "one", 1_000)) == 550
 
@@ -62,7 +63,7 @@ def test_delivered_entries_that_are_not_acknowledged_stay(redis: Any) -> None:
     read(redis, "one", 250)
     pending = read(redis, "one", 10, acknowledge=False)
     read(redis, "one", 1_000)
-    trim(redis, "toy.events", keep_s=60)
+    trim(Scripts(redis), "toy.events", keep_s=60)
     assert 251 - NODE <= oldest(redis) <= 251
     assert redis.xclaim(STREAM, "one", "other", 0, pending)[0][1] == {"n": "251"}
 
@@ -72,26 +73,26 @@ def test_the_slowest_of_several_groups_counts(redis: Any) -> None:
     read(redis, "slow", 300)
     read(redis, "stuck", 120)
     read(redis, "stuck", 500, acknowledge=False)
-    trim(redis, "toy.events", keep_s=60)
+    trim(Scripts(redis), "toy.events", keep_s=60)
     assert 120 - NODE <= oldest(redis) <= 121
 
 
 def test_a_group_that_has_read_nothing_keeps_everything(redis: Any) -> None:
     read(redis, "fast", 1_000)
     redis.xgroup_create(STREAM, "new", id="0")
-    assert trim(redis, "toy.events", keep_s=60) == 0
+    assert trim(Scripts(redis), "toy.events", keep_s=60) == 0
 
 
 def test_nothing_goes_while_a_required_group_is_missing(redis: Any) -> None:
     read(redis, "one", 1_000)
-    assert trim(redis, "toy.events", keep_s=60, groups=["one", "journal"]) == 0
+    assert trim(Scripts(redis), "toy.events", keep_s=60, groups=["one", "journal"]) == 0
     redis.xgroup_create(STREAM, "journal", id="500-1")
-    trim(redis, "toy.events", keep_s=60, groups=["one", "journal"])
+    trim(Scripts(redis), "toy.events", keep_s=60, groups=["one", "journal"])
     assert 500 - NODE <= oldest(redis) <= 500
 
 
 def test_a_stream_that_does_not_exist_is_no_error(redis: Any) -> None:
-    assert trim(redis, "toy.nothing", keep_s=60, groups=["one"]) == 0
+    assert trim(Scripts(redis), "toy.nothing", keep_s=60, groups=["one"]) == 0
 
 
 def test_entries_of_one_millisecond_are_told_apart(redis: Any) -> None:
@@ -102,5 +103,5 @@ def test_entries_of_one_millisecond_are_told_apart(redis: Any) -> None:
     pipe.execute()
     read(redis, "fast", 500)
     read(redis, "slow", 350)
-    trim(redis, "toy.events", keep_s=60)
+    trim(Scripts(redis), "toy.events", keep_s=60)
     assert 350 - NODE <= int(redis.xrange(STREAM, count=1)[0][0].split("-")[1]) <= 351
