@@ -45,7 +45,7 @@ def test_killing_workers_and_a_replica_loses_no_order_and_no_cent(stack: Stack, 
     opening = stock_of(operator, sku)["available"]
     buyers = [people.customer() for _ in range(BUYERS)]
     stopping, killed = threading.Event(), list[str]()
-    killer = threading.Thread(target=kill_in_turn, args=(stack, stopping, killed), kwargs={"every_s": 1.0, "seed": 7})
+    killer = threading.Thread(target=kill_in_turn, args=(stack, stopping, killed), kwargs={"every_s": 0.6, "seed": 7})
     killer.start()
     try:
         with ThreadPoolExecutor(BUYERS) as pool:
