@@ -25,6 +25,7 @@ from sagashop import log as logging
 from sagashop.errors import MalformedMessage, SagashopError
 from sagashop.health import Pulse, serve_health
 from sagashop.journal import JournalRow, journal, metadata, pages, positions, read_models
+from sagashop.process import collect_rarely
 from sagashop.streams.bookmark import Bookmark
 from sagashop.streams.commit import Scripts
 from sagashop.streams.dead_letters import letter_fields
@@ -249,5 +250,6 @@ def run(service: str, settings: Settings, models: Sequence[ReadModel], channels:
     trim: Callable[[threading.Event], None] = trimmer(settings, channels, groups=[projector.group])
     with serve_health(settings.bind_host, settings.health_port, pulse):
         threading.Thread(target=trim, args=(stopping,), daemon=True).start()
+        collect_rarely()
         projector.run(stopping, pulse)
     return 0
