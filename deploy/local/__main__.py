@@ -135,10 +135,10 @@ def reset(yes: bool) -> None:
 
 
 @main.command()
-@click.option("--with-browser", is_flag=True, help="Chromium too, for the browser tests.")
-def servers(with_browser: bool) -> None:
+@click.option("--for-tests", is_flag=True, help="Chromium and MariaDB too, which only the tests need.")
+def servers(for_tests: bool) -> None:
     """Install the distribution's Redis, RabbitMQ and Nginx where they are missing."""
-    new = packages.ensure(packages.NEEDED | (packages.BROWSER if with_browser else {}))
+    new = packages.ensure(packages.NEEDED | (packages.FOR_TESTS if for_tests else {}))
     console.print(f"Installed {', '.join(new)}." if new else "Redis, RabbitMQ and Nginx are installed.")
 
 

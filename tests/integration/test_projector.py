@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -21,7 +20,7 @@ from sagashop.streams.bus import RedisBus
 from sagashop.streams.dead_letters import DeadLetters
 from tests.servers import eventually
 
-pytestmark = pytest.mark.feature("F07")
+pytestmark = [pytest.mark.feature("F07"), pytest.mark.sql]
 STREAM = keys.stream("toy.events")
 
 
@@ -53,8 +52,8 @@ class Sums:
 
 
 class Rig:
-    def __init__(self, url: str, directory: Path) -> None:
-        self.settings = Settings(redis_ledger_url=url, database_url=f"sqlite:///{directory}/toy.db")
+    def __init__(self, url: str, database_url: str) -> None:
+        self.settings = Settings(redis_ledger_url=url, database_url=database_url)
         self.bus, self.redis = RedisBus(self.settings), redis_clients.ledger(self.settings)
         self.engine = sql.engine(self.settings.database_url)
         self.letters = DeadLetters(self.redis, "toy")
@@ -101,8 +100,8 @@ class Rig:
 
 
 @pytest.fixture
-def rig(redis_ledger: str, tmp_path: Path) -> Rig:
-    return Rig(redis_ledger, tmp_path)
+def rig(redis_ledger: str, database_url: str) -> Rig:
+    return Rig(redis_ledger, database_url)
 
 
 def test_events_reach_journal_and_read_model_with_the_position(rig: Rig) -> None:
