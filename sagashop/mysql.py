@@ -64,7 +64,7 @@ def turn(conn: sa.Connection, what: str, wait_s: float) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(sa.exc.DBAPIError):  # the connection is gone, and the lock with it
+        with contextlib.suppress(sa.exc.SQLAlchemyError):  # the connection is gone, and the lock with it
             conn.scalar(sa.select(sa.func.release_lock(name)))
             conn.rollback()
 
