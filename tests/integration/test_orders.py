@@ -341,6 +341,22 @@ def test_the_operator_sees_open_sagas_with_their_steps(world: World) -> None:
     assert (one["status"], len(one["steps"])) == ("completed", 4)
 
 
+@pytest.mark.sql
+def test_before_the_projectors_first_start_lists_are_503_and_orders_are_taken(
+    redis_ledger: str, redis_session: str, database_url: str
+) -> None:
+    world = World(redis_ledger, redis_session, database_url)
+    world.sell("MUG", 900)
+    world.work()
+    placed = buy(world.browser()).json["order_id"]
+    for path in ("/api/orders", f"/api/orders/{placed}/timeline", "/api/orders/of-nobody"):
+        answer = world.browser().get(path)
+        assert (kind(answer), answer.headers["Retry-After"]) == ((503, "unavailable"), "2")
+    world.projector.prepare()
+    world.settle()
+    assert [order["order_id"] for order in world.browser().get("/api/orders").json["items"]] == [placed]
+
+
 def test_redis_down_or_silent_is_503_within_two_seconds_and_service_resumes_by_itself(
     own_redis: Callable[..., RedisServer], redis_session: str, database_url: str
 ) -> None:

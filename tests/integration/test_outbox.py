@@ -87,6 +87,15 @@ def test_an_envelope_comes_out_as_it_went_in(database: sa.Engine) -> None:
 
 
 @pytest.mark.sql
+def test_a_large_message_is_kept_whole(database: sa.Engine) -> None:
+    bus, sent = FakeBus(), outbox.wrap(Priced(sku="ö🫖" * 50_000, price_cents=1), "test")
+    with database.begin() as conn:
+        outbox.add(conn, sent)
+    outbox.Relay(database, bus, [Priced]).step()
+    assert bus.published == [sent]
+
+
+@pytest.mark.sql
 def test_a_transaction_that_rolls_back_publishes_nothing(database: sa.Engine) -> None:
     bus = FakeBus()
     with database.connect() as conn:

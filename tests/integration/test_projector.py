@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -309,3 +309,49 @@ def test_the_journal_is_append_only_and_knows_each_place_once(rig: Rig) -> None:
     rig.project()  # the stream is gone; the journal is not
     assert rig.journaled() == [("a", n) for n in range(1, 21)]
     assert len({column.name for column in journal.columns} & {"aggregate", "sequence", "entry_id", "data"}) == 4
+
+
+def test_a_large_event_is_kept_whole(rig: Rig) -> None:
+    data = f'{{"by":1,"note":"{"ö🫖" * 50_000}"}}'
+    assert len(data.encode()) > 200_000
+    rig.add(aggregate="a", sequence="1", data=data)
+    rig.project(rig.projector(Nothing()))
+    with rig.engine.connect() as conn:
+        (row,) = history(conn, "a")
+    assert row.data == data
+
+
+class Nothing(Sums):
+    """Takes no event in."""
+
+    def apply(self, conn: Connection, rows: Sequence[JournalRow]) -> None: ...
+
+
+def test_aggregates_whose_names_look_alike_have_histories_of_their_own(rig: Rig) -> None:
+    alike = ["order:e", "order:E", "order:é", "order:e ", "order:ｅ"]
+    rig.record(*((name, 1) for name in alike))
+    rig.project()
+    assert rig.journaled() == [(name, 1) for name in alike]
+    assert rig.sums() == dict.fromkeys(alike, (1, 1))
+    assert len(rig.letters) == 0
+
+
+def test_a_rebuild_counts_no_event_twice_that_another_projector_writes_meanwhile(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.record(("a", 1))
+    rig.project()
+    writer, rebuilder = rig.projector(), rig.projector()
+    rig.record(("b", 2))
+    found: Any = writer._blocking.xreadgroup("toy-journal", "projector", {STREAM: ">"})
+    thread = threading.Thread(target=writer._write, args=(STREAM, found[0][1]))
+
+    def write_first(conn: Connection) -> Iterator[list[JournalRow]]:
+        thread.start()
+        thread.join(0.3)  # as far as it gets: it waits for the rebuild, or is done
+        return pages(conn)
+
+    monkeypatch.setattr("sagashop.projector.pages", write_first)
+    rebuilder.rebuild(Sums())
+    thread.join(10)
+    assert rig.sums() == {"a": (1, 1), "b": (2, 1)}

@@ -268,6 +268,21 @@ def test_an_address_can_sign_up_once_in_any_case(browser: FlaskClient, settings:
     assert len(waiting(settings)) == before
 
 
+@pytest.mark.sql
+def test_letters_count_as_they_are_in_addresses_and_names(browser: FlaskClient, operator: FlaskClient) -> None:
+    for email in ("zoe@example.org", "zoë@example.org"):
+        browser.delete("/api/session")
+        new = {"name": "Zoë 🫖", "email": email, "password": PASSWORD}
+        assert body(browser.post("/api/customers", json=new))["email"] == email
+        assert body(browser.get("/api/customers/me"))["name"] == "Zoë 🫖"
+    tea = {"sku": "TEA-1", "name": "Thé 🫖", "category": "tea", "description": "Hot", "price_cents": 100}
+    assert operator.post("/api/products", json=tea).status_code == 201
+    found = {
+        text: len(body(browser.get(f"/api/products?search={text}"))["items"]) for text in ("thé 🫖", "THÉ", "the 🫖")
+    }
+    assert found == {"thé 🫖": 1, "THÉ": 1, "the 🫖": 0}
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
