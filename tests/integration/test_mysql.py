@@ -144,6 +144,7 @@ def test_a_row_that_commits_after_a_later_one_is_published_too(database: sa.Engi
 # --- migrations
 
 
+@pytest.mark.feature("F51")
 @pytest.mark.parametrize("service", WITH_MIGRATIONS)
 def test_a_migration_that_dies_after_any_of_its_statements_is_finished_by_the_next_start(
     mariadb_server: MariaDbServer, service: str
