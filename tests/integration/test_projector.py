@@ -343,8 +343,8 @@ def test_a_rebuild_counts_no_event_twice_that_another_projector_writes_meanwhile
     rig.project()
     writer, rebuilder = rig.projector(), rig.projector()
     rig.record(("b", 2))
-    last: Any = rig.redis.xrange(STREAM)[-1:]
-    thread = threading.Thread(target=writer._write, args=(STREAM, last))
+    entries: Any = rig.redis.xrange(STREAM)
+    thread = threading.Thread(target=writer._write, args=(STREAM, entries[-1:]))
 
     def write_first(conn: Connection) -> Iterator[list[JournalRow]]:
         thread.start()
