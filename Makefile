@@ -38,7 +38,7 @@ servers: .venv/.lock ## install Redis, RabbitMQ and Nginx from the distribution 
 	@$(LOCAL) servers
 
 test-servers: .venv/.lock
-	@$(LOCAL) servers --with-browser
+	@$(LOCAL) servers --for-tests
 
 test: .venv/.dev-lock test-servers ## run the tests, without the slow ones
 	.venv/bin/python -m pytest -m 'not slow' $(ARGS)

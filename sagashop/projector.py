@@ -185,6 +185,7 @@ class Projector:
         for table in model.tables:
             table.create(self._engine, checkfirst=True)
         with sql.writing(self._engine) as conn:
+            conn.execute(select(positions).with_for_update()).all()  # where MySQL makes another projector wait
             for table in reversed(model.tables):
                 conn.execute(table.delete())
             count = 0
@@ -246,7 +247,7 @@ def run(service: str, settings: Settings, models: Sequence[ReadModel], channels:
     stopping, pulse = threading.Event(), Pulse()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    projector = Projector(service, settings, sql.engine(settings.database_url), channels, models)
+    projector = Projector(service, settings, sql.engine(settings.database_url, answer_within_s=60), channels, models)
     trim: Callable[[threading.Event], None] = trimmer(settings, channels, groups=[projector.group])
     with serve_health(settings.bind_host, settings.health_port, pulse):
         threading.Thread(target=trim, args=(stopping,), daemon=True).start()

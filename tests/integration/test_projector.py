@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -21,7 +20,7 @@ from sagashop.streams.bus import RedisBus
 from sagashop.streams.dead_letters import DeadLetters
 from tests.servers import eventually
 
-pytestmark = pytest.mark.feature("F07")
+pytestmark = [pytest.mark.feature("F07"), pytest.mark.sql]
 STREAM = keys.stream("toy.events")
 
 
@@ -53,8 +52,8 @@ class Sums:
 
 
 class Rig:
-    def __init__(self, url: str, directory: Path) -> None:
-        self.settings = Settings(redis_ledger_url=url, database_url=f"sqlite:///{directory}/toy.db")
+    def __init__(self, url: str, database_url: str) -> None:
+        self.settings = Settings(redis_ledger_url=url, database_url=database_url)
         self.bus, self.redis = RedisBus(self.settings), redis_clients.ledger(self.settings)
         self.engine = sql.engine(self.settings.database_url)
         self.letters = DeadLetters(self.redis, "toy")
@@ -104,8 +103,8 @@ class Rig:
 
 
 @pytest.fixture
-def rig(redis_ledger: str, tmp_path: Path) -> Rig:
-    return Rig(redis_ledger, tmp_path)
+def rig(redis_ledger: str, database_url: str) -> Rig:
+    return Rig(redis_ledger, database_url)
 
 
 def test_events_reach_journal_and_read_model_with_the_position(rig: Rig) -> None:
@@ -315,3 +314,49 @@ def test_the_journal_is_append_only_and_knows_each_place_once(rig: Rig) -> None:
     rig.project()  # the stream is gone; the journal is not
     assert rig.journaled() == [("a", n) for n in range(1, 21)]
     assert len({column.name for column in journal.columns} & {"aggregate", "sequence", "entry_id", "data"}) == 4
+
+
+def test_a_large_event_is_kept_whole(rig: Rig) -> None:
+    data = f'{{"by":1,"note":"{"ö🫖" * 50_000}"}}'
+    assert len(data.encode()) > 200_000
+    rig.add(aggregate="a", sequence="1", data=data)
+    rig.project(rig.projector(Nothing()))
+    with rig.engine.connect() as conn:
+        (row,) = history(conn, "a")
+    assert row.data == data
+
+
+class Nothing(Sums):
+    """Takes no event in."""
+
+    def apply(self, conn: Connection, rows: Sequence[JournalRow]) -> None: ...
+
+
+def test_aggregates_whose_names_look_alike_have_histories_of_their_own(rig: Rig) -> None:
+    alike = ["order:e", "order:E", "order:é", "order:e ", "order:ｅ"]
+    rig.record(*((name, 1) for name in alike))
+    rig.project()
+    assert rig.journaled() == [(name, 1) for name in alike]
+    assert rig.sums() == dict.fromkeys(alike, (1, 1))
+    assert len(rig.letters) == 0
+
+
+def test_a_rebuild_counts_no_event_twice_that_another_projector_writes_meanwhile(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.record(("a", 1))
+    rig.project()
+    writer, rebuilder = rig.projector(), rig.projector()
+    rig.record(("b", 2))
+    entries: Any = rig.redis.xrange(STREAM)
+    thread = threading.Thread(target=writer._write, args=(STREAM, entries[-1:]))
+
+    def write_first(conn: Connection) -> Iterator[list[JournalRow]]:
+        thread.start()
+        thread.join(0.3)  # as far as it gets: it waits for the rebuild, or is done
+        return pages(conn)
+
+    monkeypatch.setattr("sagashop.projector.pages", write_first)
+    rebuilder.rebuild(Sums())
+    thread.join(10)
+    assert rig.sums() == {"a": (1, 1), "b": (2, 1)}

@@ -144,6 +144,10 @@ def test_each_service_gets_a_database_of_its_own_from_one_setting(env: dict[str,
     template = env | {"DATABASE_URL": "mysql+pymysql://u:p@db/{service}"}
     told = service_env(Layout(tmp_path), template, named(env, "orders-projector"))
     assert told["DATABASE_URL"] == "mysql+pymysql://u:p@db/orders"
+    own = env | {"DATABASE_URL": "mysql+pymysql://{service}:{password}@db/x", "MYSQL_PASSWORD_ORDERS": "a/b"}
+    told = service_env(Layout(tmp_path), own, named(env, "orders-projector"))
+    assert told["DATABASE_URL"] == "mysql+pymysql://orders:a%2Fb@db/x"
+    assert [name for name in told if name.startswith("MYSQL")] == []
 
 
 def test_rendering_twice_changes_nothing(env: dict[str, str], tmp_path: Path) -> None:
