@@ -1,0 +1,113 @@
+"""The site of the local mode: servers are processes of this machine, their data folders below the stack's home."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from sqlalchemy.engine import make_url
+
+from deploy.backup import mysql_store, sqlite_store
+from deploy.backup.mysql_store import MysqlStore
+from deploy.backup.site import Store
+from deploy.backup.sqlite_store import SqliteStore
+from deploy.local import supervisor_client
+from deploy.local.errors import StackError
+from deploy.local.servers import SEARCH, rabbitmq_env
+from deploy.local.service_env import service_env
+from deploy.local.stack import Stack
+from deploy.walls import SERVERS
+
+WITHIN_S = 3_600
+
+
+class LocalSite:
+    """A stack under supervisor."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack, self._home = stack, stack.layout.home
+        self.env: Mapping[str, str] = stack.env
+        self.url = stack.url
+        self.sql = "mysql" if self.env["DATABASE_URL"].startswith(("mysql", "mariadb")) else "sqlite"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self._home / "backup.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StackError("another backup or restore of this stack is at work. Wait for it.") from None
+            yield
+
+    def require_running(self) -> None:
+        supervisor_client.require(self._stack.layout)
+
+    def stop(self) -> None:
+        self._stack.down()
+
+    def start(self) -> None:
+        self._stack.up()
+
+    def database(self, service: str) -> Store:
+        process = next(process for process in self._stack.processes if process.service == service)
+        url = make_url(service_env(self._stack.layout, self.env, process)["DATABASE_URL"])
+        if self.sql == "sqlite":
+            return SqliteStore(self, service, Path(url.database or ""))
+        login = {
+            "MYSQL_HOST": url.host or "127.0.0.1",
+            "MYSQL_PORT": str(url.port or 3306),
+            "MYSQL_LOGIN": url.username or "",
+            "MYSQL_PWD": url.password or "",
+            "MYSQL_NAME": url.database or "",
+        }
+        return MysqlStore(self, service, login, self._home / "replaced-sql")
+
+    def run(
+        self,
+        server: str,
+        script: str,
+        words: Sequence[str] = (),
+        *,
+        variables: Mapping[str, str] | None = None,
+        stdin: BinaryIO | None = None,
+        stdout: BinaryIO | None = None,
+    ) -> str:
+        folder = self._folder(server)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        env = {**os.environ, "PATH": SEARCH, **self._login(server), **(variables or {})}
+        try:
+            done = subprocess.run(
+                ["sh", "-euc", f"umask 077; {script}", "sh", *words], cwd=folder, env=env, check=False,
+                stdin=stdin or subprocess.DEVNULL, stdout=stdout or subprocess.PIPE, stderr=subprocess.PIPE,
+                timeout=WITHIN_S,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise StackError(f"{server} did not do what it was asked within {WITHIN_S} s.") from None
+        said, complaint = (done.stdout or b"").decode(errors="replace"), done.stderr.decode(errors="replace")
+        if done.returncode:
+            reason = (complaint + said).strip() or f"status {done.returncode}"
+            raise StackError(f"{server} did not do what it was asked: {reason}")
+        return said
+
+    def _folder(self, server: str) -> Path:
+        named = {
+            "rabbitmq": self._home / "rabbitmq" / "data",
+            sqlite_store.SERVER: self._stack.layout.data,
+            mysql_store.SERVER: self._home,
+        }
+        return named.get(server, self._home / server)
+
+    def _login(self, server: str) -> Mapping[str, str]:
+        if server == "rabbitmq":
+            return rabbitmq_env(self._stack.layout, self.env)
+        for name, offset in SERVERS.items():
+            if server == f"redis-{name.lower()}":
+                password = self.env[f"REDIS_{name}_PASSWORD"]
+                return {"REDISCLI_AUTH": password, "REDIS_PORT": str(int(self.env["PORT_BASE"]) + offset)}
+        return {}

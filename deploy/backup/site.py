@@ -1,0 +1,82 @@
+"""What a backup needs of a stack: how to get at its servers, the one thing that differs between the run modes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+
+class Store(Protocol):
+    """One server's or one database's data. Everything but `save` wants the services stopped."""
+
+    @property
+    def name(self) -> str:
+        """What it is the data of, for example `redis-ledger`."""
+
+    @property
+    def file(self) -> str:
+        """What its file in a backup is called."""
+
+    def save(self, to: Path) -> None:
+        """Write its data, as they are at one instant of this call, to a new file, whoever changes them meanwhile."""
+
+    def set_aside(self) -> None:
+        """Make room, and keep what was there."""
+
+    def load(self, file: Path) -> None:
+        """Take a saved file in, where there is room."""
+
+    def put_back(self) -> None:
+        """Return to what was set aside. Does nothing where nothing was."""
+
+    def forget(self) -> None:
+        """Delete what was set aside."""
+
+
+class Site(Protocol):
+    """A stack in one of the run modes. Everything here raises StackError."""
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """All settings."""
+
+    @property
+    def url(self) -> str:
+        """Where its front door answers."""
+
+    @property
+    def sql(self) -> str:
+        """`sqlite` or `mysql`: a backup of one is no use to the other."""
+
+    def alone(self) -> AbstractContextManager[None]:
+        """One backup or restore of this stack at a time."""
+
+    def require_running(self) -> None:
+        """Returns while the stack runs."""
+
+    def stop(self) -> None:
+        """Stop everything in good order; one that is stopped stays so."""
+
+    def start(self) -> None:
+        """Start everything; returns when all are ready."""
+
+    def database(self, service: str) -> Store:
+        """The service's own database."""
+
+    def run(
+        self,
+        server: str,
+        script: str,
+        words: Sequence[str] = (),
+        *,
+        variables: Mapping[str, str] | None = None,
+        stdin: BinaryIO | None = None,
+        stdout: BinaryIO | None = None,
+    ) -> str:
+        """Run a shell script where this server is, in the folder of its data; what it printed, unless `stdout` has it.
+
+        It ends at the first command that fails. `words` are its "$@". The variables it finds are those given, and how
+        to log in: `REDISCLI_AUTH` and `REDIS_PORT`, or what rabbitmqctl needs. No value is on a command line.
+        """
