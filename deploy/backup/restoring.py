@@ -84,6 +84,5 @@ def _finish(site: Site, stores: Stores, files: dict[str, Path], say: Say) -> Non
     if site.env["OPERATOR_EMAIL"]:
         shop = Shop(site.url).log_in(site.env["OPERATOR_EMAIL"], site.env["OPERATOR_PASSWORD"])
         shop.post(REPUBLISH)  # who came while the backup was taken is in storefront's database only
-        shop.delete("/api/session")
     else:
         say(f"There is no operator: have POST {REPUBLISH} called, in case customers came during the backup.")
