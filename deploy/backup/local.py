@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,18 +10,15 @@ from typing import BinaryIO
 
 from sqlalchemy.engine import make_url
 
-from deploy.backup import mysql_store, sqlite_store
+from deploy.backup import mysql_store, site, sqlite_store
 from deploy.backup.mysql_store import MysqlStore
 from deploy.backup.site import Store
 from deploy.backup.sqlite_store import SqliteStore
 from deploy.local import supervisor_client
-from deploy.local.errors import StackError
 from deploy.local.servers import SEARCH, rabbitmq_env
 from deploy.local.service_env import service_env
 from deploy.local.stack import Stack
 from deploy.walls import SERVERS
-
-WITHIN_S = 3_600
 
 
 class LocalSite:
@@ -37,12 +32,7 @@ class LocalSite:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self._home / "backup.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StackError("another backup or restore of this stack is at work. Wait for it.") from None
+        with site.locked(self._home):
             yield
 
     def require_running(self) -> None:
@@ -81,19 +71,8 @@ class LocalSite:
         folder = self._folder(server)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         env = {**os.environ, "PATH": SEARCH, **self._login(server), **(variables or {})}
-        try:
-            done = subprocess.run(
-                ["sh", "-euc", f"umask 077; {script}", "sh", *words], cwd=folder, env=env, check=False,
-                stdin=stdin or subprocess.DEVNULL, stdout=stdout or subprocess.PIPE, stderr=subprocess.PIPE,
-                timeout=WITHIN_S,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise StackError(f"{server} did not do what it was asked within {WITHIN_S} s.") from None
-        said, complaint = (done.stdout or b"").decode(errors="replace"), done.stderr.decode(errors="replace")
-        if done.returncode:
-            reason = (complaint + said).strip() or f"status {done.returncode}"
-            raise StackError(f"{server} did not do what it was asked: {reason}")
-        return said
+        command = ["sh", "-euc", f"umask 077; {script}", "sh", *words]
+        return site.finished(server, command, env, folder=folder, stdin=stdin, stdout=stdout)
 
     def _folder(self, server: str) -> Path:
         named = {

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+import fcntl
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
+
+from deploy.local.errors import StackError
+
+WITHIN_S = 3_600
+"""Copying one server's data may take so long."""
 
 
 class Store(Protocol):
@@ -80,3 +87,39 @@ class Site(Protocol):
         It ends at the first command that fails. `words` are its "$@". The variables it finds are those given, and how
         to log in: `REDISCLI_AUTH` and `REDIS_PORT`, or what rabbitmqctl needs. No value is on a command line.
         """
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Raises: StackError when another holds the lock in this folder."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "backup.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackError("another backup or restore of this stack is at work. Wait for it.") from None
+        yield
+
+
+def finished(
+    server: str,
+    command: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    folder: Path | None = None,
+    stdin: BinaryIO | None = None,
+    stdout: BinaryIO | None = None,
+) -> str:
+    """Run a command to its end; what it printed. Raises: StackError with its last words when it fails."""
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=env, timeout=WITHIN_S, check=False,
+            stdin=stdin or subprocess.DEVNULL, stdout=stdout or subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise StackError(f"{server} did not do what it was asked within {WITHIN_S} s.") from None
+    said, complaint = (done.stdout or b"").decode(errors="replace"), done.stderr.decode(errors="replace")
+    if done.returncode:
+        reason = (complaint + said).strip() or f"status {done.returncode}"
+        raise StackError(f"{server} did not do what it was asked: {reason}")
+    return said
