@@ -58,11 +58,11 @@ def restore(backup: Path, yes: bool) -> None:
     here = site()
     manifest = examine(here, backup)
     if not yes:
-        click.confirm(f"Replace all data of the stack by those of {manifest.begun_at}? What came since is lost",
+        click.confirm(f"Replace all data of the stack by those of {manifest.begun_at[:19]} UTC? What came since is lost",
                       abort=True)  # fmt: skip
     put_back(here, backup, manifest, click.echo)
     click.echo(f"""\
-The shop is as it was at {manifest.begun_at}, and open: {here.url}/
+The shop is as it was at {manifest.begun_at[:19]} UTC, and open: {here.url}/
   Now let it prove that all fits together: .venv/bin/sagashop audit --wait 60""")
 
 

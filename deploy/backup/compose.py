@@ -15,13 +15,14 @@ from deploy.backup.mysql_store import MysqlStore
 from deploy.backup.site import Store
 from deploy.local.errors import StackError
 
-FOLDERS = {"redis-ledger": "/data", "redis-session": "/data", "rabbitmq": "/var/lib/rabbitmq/mnesia", "mysql": "/tmp"}  # noqa: S108
+FOLDERS = {"redis-ledger": "/data", "redis-session": "/data", "rabbitmq": "/var/lib/rabbitmq", "mysql": "/tmp"}  # noqa: S108
 VARIABLES: Mapping[str, Mapping[str, str]] = {
     "redis-ledger": {"REDIS_PORT": "6379"},
     "redis-session": {"REDIS_PORT": "6379"},
 }
 """Beside what the container has anyway: REDISCLI_AUTH, and the password of MySQL's root."""
 ROOT = {"MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": "3306", "MYSQL_LOGIN": "root"}
+QUIETLY = ("--progress", "quiet")
 AS_ROOT = 'export MYSQL_PWD="$MYSQL_ROOT_PASSWORD"; '
 
 
@@ -91,7 +92,9 @@ class ComposeSite:
         options = ["-T", f"--workdir={FOLDERS[server]}", *(f"--env={name}={value}" for name, value in told.items())]
         shell = ["-euc", f"umask 077; {AS_ROOT if server == mysql_store.SERVER else ''}{script}", "sh", *words]
         if self._project.compose("ps", "--quiet", "--status", "running", server).strip():
-            command = self._project.command("exec", *options, server, "sh", *shell)
+            command = self._project.command(*QUIETLY, "exec", *options, server, "sh", *shell)
         else:
-            command = self._project.command("run", "--rm", "--no-deps", *options, "--entrypoint=sh", server, *shell)
+            command = self._project.command(
+                *QUIETLY, "run", "--rm", "--no-deps", *options, "--entrypoint=sh", server, *shell
+            )
         return site.finished(server, command, self._project.environment(), stdin=stdin, stdout=stdout)

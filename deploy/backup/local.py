@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from sqlalchemy.engine import make_url
 
-from deploy.backup import mysql_store, site, sqlite_store
+from deploy.backup import mysql_store, site
 from deploy.backup.mysql_store import MysqlStore
 from deploy.backup.site import Store
 from deploy.backup.sqlite_store import SqliteStore
@@ -68,19 +68,11 @@ class LocalSite:
         stdin: BinaryIO | None = None,
         stdout: BinaryIO | None = None,
     ) -> str:
-        folder = self._folder(server)
+        folder = self._home if server == mysql_store.SERVER else self._home / server
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         env = {**os.environ, "PATH": SEARCH, **self._login(server), **(variables or {})}
         command = ["sh", "-euc", f"umask 077; {script}", "sh", *words]
         return site.finished(server, command, env, folder=folder, stdin=stdin, stdout=stdout)
-
-    def _folder(self, server: str) -> Path:
-        named = {
-            "rabbitmq": self._home / "rabbitmq" / "data",
-            sqlite_store.SERVER: self._stack.layout.data,
-            mysql_store.SERVER: self._home,
-        }
-        return named.get(server, self._home / server)
 
     def _login(self, server: str) -> Mapping[str, str]:
         if server == "rabbitmq":

@@ -22,7 +22,7 @@ class RabbitStore:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        files = Files(site, NAME, "*")
+        files = Files(site, NAME, "data mnesia")  # as the local mode and the images call it
         self.set_aside, self.put_back, self.forget = files.set_aside, files.put_back, files.forget
 
     def save(self, to: Path) -> None:

@@ -11,7 +11,7 @@ from deploy.backup.aside import Files
 from deploy.backup.site import Site
 from deploy.local.errors import StackError
 
-SERVER = "sqlite"  # there is none: it is the folder of the files
+SERVER = "data"  # there is none: it is the folder of the files
 
 
 class SqliteStore:

@@ -113,7 +113,7 @@ def test_the_journals_of_all_projectors_and_every_database_are_backed_up(site: L
 def test_what_a_killed_restore_had_set_aside_is_what_comes_back(tmp_path: Path, site: LocalSite) -> None:
     """Set aside, half loaded, killed; the next one sets aside again, fails, and puts back."""
     files = Files(site, "redis-ledger", "appendonlydir dump.rdb")
-    folder = site._folder("redis-ledger")
+    folder = tmp_path / "home" / "redis-ledger"
     (folder / "appendonlydir").mkdir(parents=True)
     (folder / "appendonlydir" / "data").write_text("mine")
     (folder / "users.acl").write_text("stays")
