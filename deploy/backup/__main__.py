@@ -58,8 +58,8 @@ def restore(backup: Path, yes: bool) -> None:
     here = site()
     manifest = examine(here, backup)
     if not yes:
-        click.confirm(f"Replace all data of the stack by those of {manifest.begun_at[:19]} UTC? What came since is lost",
-                      abort=True)  # fmt: skip
+        asked = f"Replace all data of the stack by those of {manifest.begun_at[:19]} UTC? What came since is lost"
+        click.confirm(asked, abort=True)
     put_back(here, backup, manifest, click.echo)
     click.echo(f"""\
 The shop is as it was at {manifest.begun_at[:19]} UTC, and open: {here.url}/
