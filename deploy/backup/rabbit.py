@@ -13,6 +13,14 @@ from deploy.backup.site import Site
 
 NAME, FILE = "rabbitmq", "rabbitmq.json"
 USERS = ("users", "permissions", "topic_permissions")
+EXPORT = "rabbitmqctl --quiet --timeout 120 export_definitions - --format json"
+# From a file: from a pipe, rabbitmqctl of RabbitMQ 4 never comes to the end of its input.
+IMPORT = """
+file=$(mktemp)
+trap 'rm -f "$file"' EXIT
+cat > "$file"
+rabbitmqctl --quiet --timeout 120 import_definitions "$file"
+"""
 
 
 class RabbitStore:
@@ -26,7 +34,7 @@ class RabbitStore:
         self.set_aside, self.put_back, self.forget = files.set_aside, files.put_back, files.forget
 
     def save(self, to: Path) -> None:
-        text = self._site.run(NAME, "rabbitmqctl --quiet export_definitions - --format json")
+        text = self._site.run(NAME, EXPORT)
         definitions = json.loads(text[text.index("{") :])
         to.write_text(json.dumps({name: each for name, each in definitions.items() if name not in USERS}, indent=1))
 
@@ -36,4 +44,4 @@ class RabbitStore:
     def load_running(self, file: Path) -> None:
         """Declare everything again; what is there already stays."""
         with file.open("rb") as definitions:
-            self._site.run(NAME, "rabbitmqctl --quiet import_definitions", stdin=definitions)
+            self._site.run(NAME, IMPORT, stdin=definitions)
