@@ -85,7 +85,7 @@ class Site(Protocol):
         """Run a shell script where this server is, in the folder of its data; what it printed, unless `stdout` has it.
 
         It ends at the first command that fails. `words` are its "$@". The variables it finds are those given, and how
-        to log in: `REDISCLI_AUTH` and `REDIS_PORT`, or what rabbitmqctl needs. No value is on a command line.
+        to log in: `REDISCLI_AUTH` and `REDIS_PORT`, or what rabbitmqctl needs. No secret is on a command line.
         """
 
 
