@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help up down ps logs restart reset backup restore servers test-servers test test-full bench lint fmt lock clean
+.PHONY: help up down ps logs restart reset servers test-servers test test-full bench lint fmt lock clean
 
 PYTHON ?= python3
 LOCAL := .venv/bin/python -m deploy.local
@@ -34,6 +34,7 @@ restart: .venv/.lock ## restart a service or process: make restart s=orders-work
 reset: .venv/.lock ## stop the stack and delete its data; asks first (YES=1: does not)
 	@$(LOCAL) reset
 
+.PHONY: backup restore
 backup: .venv/.lock ## copy the data of the running stack into backups/ (TO=folder), while orders flow
 	@.venv/bin/python -m deploy.backup save $(if $(TO),--to "$(TO)")
 
