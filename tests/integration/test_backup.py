@@ -81,6 +81,7 @@ def rabbit(stack: Stack) -> pika.BlockingConnection:
 def quiet(_: str) -> None: ...
 
 
+@pytest.mark.slow
 def test_what_is_put_back_is_what_was_saved_and_nothing_of_what_came_since(
     stack: Stack, site: LocalSite, ledger: redis.Redis, tmp_path: Path
 ) -> None:
@@ -184,6 +185,7 @@ def test_a_full_disk_leaves_no_half_backup_and_the_stack_as_it_was(
     assert [row["name"] for row in stack.ps() if not row["ready"]] == []
 
 
+@pytest.mark.slow
 def test_a_restore_that_fails_at_its_end_returns_to_the_data_from_before(
     stack: Stack, site: LocalSite, ledger: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
