@@ -34,6 +34,14 @@ restart: .venv/.lock ## restart a service or process: make restart s=orders-work
 reset: .venv/.lock ## stop the stack and delete its data; asks first (YES=1: does not)
 	@$(LOCAL) reset
 
+.PHONY: backup restore
+backup: .venv/.lock ## copy the data of the running stack into backups/ (TO=folder), while orders flow
+	@.venv/bin/python -m deploy.backup save $(if $(TO),--to "$(TO)")
+
+restore: .venv/.lock ## put a backup back: make restore FROM=backups/...; asks first (YES=1: does not)
+	@test -n "$(FROM)" || { echo "sagashop: restore what? make restore FROM=backups/sagashop-..." >&2; exit 2; }
+	@.venv/bin/python -m deploy.backup restore "$(FROM)"
+
 servers: .venv/.lock ## install Redis, RabbitMQ and Nginx from the distribution where they are missing
 	@$(LOCAL) servers
 
