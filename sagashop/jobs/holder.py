@@ -30,8 +30,10 @@ class Outcome(NamedTuple):
 
 
 class Holder:
-    """One worker's hold on jobs of a queue. Each process has a name of its own, also after a restart, so that what its
-    predecessor held goes to whoever looks first, and so that a predecessor which still lives can settle nothing of ours.
+    """One worker's hold on jobs of a queue.
+
+    Each process has a name of its own, also after a restart: what its predecessor held goes to whoever looks first, and
+    a predecessor that still lives can settle nothing of ours.
 
     blocking: a client whose socket timeout lies above the waits asked for
     """

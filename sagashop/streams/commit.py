@@ -17,6 +17,8 @@ from sagashop.messages import Envelope, Message, encode, new_id, now_ms
 if TYPE_CHECKING:
     from redis import Redis
 
+    from sagashop.jobs.job import Job
+
 ALREADY, CONFLICT, FULL = "ALREADY", "CONFLICT", "FULL"
 GUARD_WORDS = 5
 
@@ -80,10 +82,14 @@ def compile_effects(effects: Effects, places: Keys, *, service: str, trace: str)
             command("ZADD", keys.deadlines(service), now + int(timer.after_s * 1000), member)
         else:
             command("ZREM", keys.deadlines(service), member)
-    for job in effects.jobs:
-        for name, key, *arguments in enqueueing(service, job, now):
-            command(str(name), str(key), *arguments)
+    commands.extend(_enqueueing(effects.jobs, places, service, now))
     return [len(guards) // GUARD_WORDS, *guards, *commands]
+
+
+def _enqueueing(jobs: Sequence[Job], places: Keys, service: str, now: int) -> Iterator[str | int]:
+    for job in jobs:
+        for name, key, *arguments in enqueueing(service, job, now):
+            yield from (len(arguments) + 2, name, places.place(str(key)), *arguments)
 
 
 def seal(emission: Message | Recorded | Command, *, service: str, trace: str, time_ms: int) -> Envelope:
