@@ -63,8 +63,9 @@ def _batch(client: redis.Redis, ids: list[str], waiting: str, held: str) -> None
     pipe = client.pipeline(transaction=True)
     for each in ids:
         pipe.lrem(held, 1, each)
-        pipe.hset(_hash(each), mapping={"status": "done", "ended_ms": 1})
-        pipe.hdel(_hash(each), "payload", "error", "due_ms")
+        pipe.hmget(_hash(each), "kind", "priority", "queued_ms", "attempts", "started_ms")
+        pipe.delete(_hash(each))
+        pipe.hset(_hash(each), mapping={"kind": "nothing", "status": "done", "attempts": 1, "worker": "bench"})
         pipe.expire(_hash(each), 3600)
     pipe.execute()
 

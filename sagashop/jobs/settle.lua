@@ -5,8 +5,11 @@
 local now, answers = now_ms(), {}
 local settle = {
   done = function(id)
-    redis.call('HSET', hash(id), 'status', 'done', 'ended_ms', now)
-    redis.call('HDEL', hash(id), 'payload', 'error', 'due_ms')
+    -- Written anew: a hash that once had a long value, as a payload is, takes a kilobyte for what fits into 280 bytes.
+    local kept = redis.call('HMGET', hash(id), 'kind', 'priority', 'queued_ms', 'attempts', 'started_ms')
+    redis.call('DEL', hash(id))
+    redis.call('HSET', hash(id), 'kind', kept[1], 'priority', kept[2], 'queued_ms', kept[3], 'attempts', kept[4],
+      'started_ms', kept[5], 'status', 'done', 'ended_ms', now, 'worker', ARGV[2])
     redis.call('EXPIRE', hash(id), ARGV[3])
   end,
   again = function(id, pause, why)

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes
 from email.message import EmailMessage
+from email.parser import BytesHeaderParser
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -30,6 +31,7 @@ LARGEST_BYTES = 256 * 1024
 """200 mails of this size are 50 MiB, and ours have 5 KiB."""
 
 Mail = dict[str, Any]
+_headers = BytesHeaderParser(policy=default)
 
 
 class Mailbox:
@@ -41,7 +43,7 @@ class Mailbox:
 
     def put(self, content: bytes, recipients: list[str]) -> None:
         """Keep a mail, or count it where it has come before."""
-        mail = opened(content, recipients)
+        mail = looked_at(content, recipients)
         with self._lock:
             before = self._mails.pop(mail["id"], None)
             mail["copies"] = before["copies"] + 1 if before else 1
@@ -53,21 +55,30 @@ class Mailbox:
         """Without their contents."""
         with self._lock:
             last = list(self._mails.values())[::-1][:limit]
-        return [{name: value for name, value in mail.items() if name not in {"text", "html"}} for mail in last]
+        return [_without_content(mail) for mail in last]
 
     def get(self, mail_id: str) -> Mail | None:
+        """One mail with its text and its HTML; opened only now, since most are never read."""
         with self._lock:
-            return self._mails.get(mail_id)
+            mail = self._mails.get(mail_id)
+        if mail is None:
+            return None
+        message: Any = message_from_bytes(mail["content"], policy=default)
+        return {**_without_content(mail), "text": _part(message, "plain"), "html": _part(message, "html")}
 
 
-def opened(content: bytes, recipients: list[str]) -> Mail:
-    """What is shown of a mail. Its id follows from its Message-ID and who gets it."""
-    message: Any = message_from_bytes(content, policy=default)
+def looked_at(content: bytes, recipients: list[str]) -> Mail:
+    """A mail with what its headers say. The id follows from the Message-ID and who gets it."""
+    message = _headers.parsebytes(content)
     message_id = str(message["Message-ID"] or hashlib.sha256(content).hexdigest())
     name = hashlib.sha256("\n".join([message_id, *sorted(recipients)]).encode()).hexdigest()[:32]
     headers = {part: str(message[part] or "") for part in ("from", "to", "subject", "date")}
-    return {"id": name, "message_id": message_id, "recipients": recipients, "received_ms": now_ms(), **headers,
-            "text": _part(message, "plain"), "html": _part(message, "html")}  # fmt: skip
+    known = {"id": name, "message_id": message_id, "recipients": recipients, "received_ms": now_ms()}
+    return {**known, **headers, "content": content}
+
+
+def _without_content(mail: Mail) -> Mail:
+    return {name: value for name, value in mail.items() if name != "content"}
 
 
 def _part(message: EmailMessage, kind: str) -> str:

@@ -13,13 +13,23 @@ from importlib import resources
 from string import Template
 
 from sagashop.jobs.job import Hopeless
+from sagashop.settings import BadSetting
 from services.notifications.letters import Letter
 from services.notifications.store import Customer
 
+SHOP = "Sagashop"
 TEMPLATE = Template(resources.files("services.notifications").joinpath("letter.html").read_text())
 
 
-def compose(letter: Letter, customer: Customer, *, job_id: str, queued_ms: int, sender: str,
+def sender(address: str) -> Address:
+    """Whom e-mail comes from. Raises: BadSetting."""
+    try:
+        return Address(display_name=SHOP, addr_spec=address)
+    except (ValueError, IndexError, MessageError) as error:  # IndexError: the parser meets an empty address
+        raise BadSetting(f"MAIL_FROM is {address!r}, and should be an address: {error}") from error
+
+
+def compose(letter: Letter, customer: Customer, *, job_id: str, queued_ms: int, origin: Address,
             public_url: str) -> EmailMessage:  # fmt: skip
     """The message. Done twice, a job makes the same one twice, with the same Message-ID: mailboxes keep one of them.
 
@@ -28,13 +38,12 @@ def compose(letter: Letter, customer: Customer, *, job_id: str, queued_ms: int, 
     """
     message = EmailMessage(policy=SMTP)
     try:
-        message["From"], message["Subject"] = sender, letter.subject
+        message["From"], message["Subject"] = origin, letter.subject
         message["To"] = Address(display_name=customer.name, addr_spec=customer.email)
-        domain = message["From"].addresses[0].domain
-    except (ValueError, IndexError, MessageError) as error:
+    except (ValueError, IndexError, MessageError) as error:  # IndexError: the parser meets an empty address
         raise Hopeless(f"this cannot be written on an envelope: {error}") from error
     message["Date"] = datetime.fromtimestamp(queued_ms / 1000, UTC)
-    message["Message-ID"] = f"<{hashlib.sha256(job_id.encode()).hexdigest()[:32]}@{domain}>"
+    message["Message-ID"] = f"<{hashlib.sha256(job_id.encode()).hexdigest()[:32]}@{origin.domain}>"
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(as_text(letter, customer.name, public_url))
     message.add_alternative(as_html(letter, customer.name, public_url), subtype="html")
@@ -46,7 +55,7 @@ def as_text(letter: Letter, name: str, public_url: str) -> str:
     width = max((len(left) for left, _ in letter.rows), default=0)
     rows = "\n".join(f"  {left.ljust(width)}  {right}" for left, right in letter.rows)
     link = f"{letter.button}: {public_url}{letter.link}" if letter.link else ""
-    parts = [f"Hello {name},", letter.headline + ".", *letter.paragraphs, rows, link, "Sagashop"]
+    parts = [f"Hello {name},", letter.headline + ".", *letter.paragraphs, rows, link, SHOP]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

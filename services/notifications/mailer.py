@@ -21,7 +21,7 @@ from sagashop.jobs.queue import JobQueue
 from sagashop.jobs.worker import Handle
 from services.notifications import store
 from services.notifications.letters import LETTER, NEWSLETTER, NEWSLETTER_SHARE, Letter, LetterTo
-from services.notifications.mail import compose
+from services.notifications.mail import compose, sender
 from services.notifications.newsletters import Copy, Newsletters
 from services.notifications.postman import Postman
 from services.notifications.settings import NotificationsSettings
@@ -38,11 +38,16 @@ class NoAddress(SagashopError):
 
 
 class Mailer:
-    """The handlers of all jobs of notifications."""
+    """The handlers of all jobs of notifications.
+
+    Raises:
+        BadSetting: SMTP_URL or MAIL_FROM cannot be meant.
+    """
 
     def __init__(self, settings: NotificationsSettings, redis: Redis, queue: JobQueue) -> None:
         self._settings, self._redis = settings, redis
         self._newsletters = Newsletters(redis, queue)
+        self._sender = sender(settings.mail_from)
         self.postman = Postman(settings.smtp_url, settings.mail_timeout_s)
 
     @property
@@ -66,7 +71,7 @@ class Mailer:
     def _send(self, job: Taken, letter: Letter, customer: Customer) -> None:
         message = compose(
             letter, customer, job_id=job.id, queued_ms=job.queued_ms,
-            sender=self._settings.mail_from, public_url=self._settings.public_url,
+            origin=self._sender, public_url=self._settings.public_url,
         )  # fmt: skip
         self.postman.send(message)
         log.info("mail.sent", job=job.id, message_id=message["Message-ID"], attempt=job.attempt)

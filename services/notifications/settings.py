@@ -16,7 +16,7 @@ class NotificationsSettings(Settings, kw_only=True, frozen=True):
     smtp_url: Annotated[
         str, says("Where e-mail goes: `smtp://host:25`, `smtp+starttls://user:password@host:587`, `smtps://host:465`")
     ] = "smtp://127.0.0.1:18006"
-    mail_from: Annotated[str, says("Sender of e-mail, as `Name <address>`")] = "Sagashop <shop@sagashop.example>"
+    mail_from: Annotated[str, says("Address that e-mail comes from")] = "shop@sagashop.example"
     mail_timeout_s: Annotated[float, Meta(gt=0, description="The SMTP server may take so long for a step, seconds")] = (
         10.0
     )
@@ -26,7 +26,7 @@ class NotificationsSettings(Settings, kw_only=True, frozen=True):
     ] = 5.0
     mail_keep_s: Annotated[
         int, Meta(ge=1, description="How long it is remembered that an e-mail was sent, seconds")
-    ] = 86_400
+    ] = 3_600
     mail_catcher_url: Annotated[
         str, says("HTTP address of the mail catcher, whose mails are shown; empty for none")
     ] = ""

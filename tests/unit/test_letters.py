@@ -16,10 +16,11 @@ from sagashop.effects import NOTHING, Effects, Rows, apply_to
 from sagashop.jobs.job import Hopeless
 from sagashop.messages import Envelope, Message
 from sagashop.saga import Change, Status
+from sagashop.settings import BadSetting
 from services.notifications import store
 from services.notifications.handlers import NEW_MS, make_handlers
 from services.notifications.letters import Letter, LetterTo, news
-from services.notifications.mail import compose
+from services.notifications.mail import compose, sender
 from services.notifications.store import Customer
 
 SHOP = "http://shop.example"
@@ -58,8 +59,9 @@ def customer(revision: int = 1) -> CustomerRegistered:
 def composed(letter: Letter, *, name: str = "Demo", email: str = "demo@sagashop.example", job: str = "j") -> Any:
     """The e-mail as it arrives."""
     to = Customer(name=name, email=email, revision=1)
-    sender = "Sagashop <shop@sagashop.example>"
-    sent = compose(letter, to, job_id=job, queued_ms=SIGNED_UP_MS, sender=sender, public_url=SHOP)
+    sent = compose(
+        letter, to, job_id=job, queued_ms=SIGNED_UP_MS, origin=sender("shop@sagashop.example"), public_url=SHOP
+    )
     return message_from_bytes(sent.as_bytes(), policy=default)
 
 
@@ -159,3 +161,8 @@ def test_what_cannot_stand_in_a_header_fails_for_good(name: str, email: str, sub
 def test_a_shipment_is_told_with_its_tracking_number(house: House) -> None:
     (job,) = house.hear(OrderShipped(order_id="o1", customer_id="c1", tracking="TRK7")).jobs
     assert "TRK7" in job.payload
+
+
+def test_a_sender_that_is_no_address_is_refused_at_the_start() -> None:
+    with pytest.raises(BadSetting, match="MAIL_FROM"):
+        sender("Sagashop")
