@@ -118,10 +118,11 @@ def fields(job: Job, now_ms: int) -> Iterator[str | int]:
 
 
 def enqueueing(service: str, job: Job, now_ms: int) -> list[tuple[str | int, ...]]:
-    """The commands that put a job on its queue, for a commit; enqueue.lua does the same."""
+    """The commands that put a job on its queue, for a commit; enqueue.lua does it with new ids."""
     at = QueueKeys(service)
     return [
         ("HSET", at.job(job.id), *fields(job, now_ms)),
+        ("PERSIST", at.job(job.id)),  # a job of this id that is done was to be forgotten
         ("RPUSH", at.waiting[job.priority], job.id),
         ("RPUSH", at.wake, 1),
     ]

@@ -18,7 +18,7 @@ end
 -- A worker settles all it has before it takes more: what is in its list now was taken by a call whose answer was lost.
 for _, id in ipairs(redis.call('LRANGE', held, 0, -1)) do
   local found = look_at(id)
-  hand_out(id, found, tonumber(found[2]))
+  if found[1] then hand_out(id, found, tonumber(found[2])) else redis.call('LREM', held, 1, id) end
   limit = 0
 end
 for place = 1, 3 do

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, json
 
+from sagashop.errors import SagashopError, Unavailable
 from sagashop.jobs.job import Hopeless, Job, Taken
 from sagashop.jobs.queue import JobQueue
 from sagashop.messages import encode, new_id, now_ms
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from redis import Redis
 
 KEEP_S = 30 * 86_400
+
+
+class NoRoom(SagashopError):
+    """The next piece of a newsletter has no room on the queue now."""
 
 
 class Share(Struct, frozen=True):
@@ -59,14 +64,21 @@ class Newsletters:
         return newsletter
 
     def spread(self, job: Taken) -> None:
-        """Handle the job of a share: a job for each customer of it that is known now, and then the next share."""
+        """Handle the job of a share: a job for each customer of it that is known now, and then the next share.
+
+        Raises:
+            NoRoom: Redis takes no new jobs now. This one is tried again later, and other e-mail does not wait for it.
+        """
         todo = json.decode(job.payload, type=Share)
         key = store.customers_key(todo.share)
         customers = load_rows(self._redis, [key])[key]
         jobs = [_copy(todo.newsletter, customer_id) for customer_id in sorted(customers)]
         if todo.share + 1 < SHARES:
             jobs.append(_share(todo.newsletter, todo.share + 1))
-        self._queue.enqueue_all(jobs)
+        try:
+            self._queue.enqueue_all(jobs)
+        except Unavailable as full:
+            raise NoRoom(str(full)) from full
 
     def letter(self, newsletter: str) -> Letter:
         """What a newsletter says.

@@ -146,6 +146,10 @@ def test_a_commit_enqueues_as_the_queue_does_and_twice_in_vain(bench: Bench, red
     bench.worker().step()
     assert bench.did == ["one"]
     assert bench.where() == {}
+    bus.admit("toy", Effects(jobs=[job]))
+    assert bench.redis.ttl(bench.queue.keys.job("one")) == -1
+    bench.worker().step()
+    assert bench.did == ["one", "one"], "what was done is done again: whoever decides sees to it that it is once"
 
 
 def everything(server: redis.Redis) -> dict[str, Any]:

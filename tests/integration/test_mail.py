@@ -11,9 +11,10 @@ from aiosmtpd.smtp import AuthResult
 
 from contracts.orders import CompensationStarted, Line, OrderConfirmed, OrderRejected, OrderShipped
 from sagashop import redis_clients
-from sagashop.errors import NotReachable
+from sagashop.errors import NotReachable, Unavailable
 from sagashop.health import Pulse
 from sagashop.jobs.holder import Holder, Outcome
+from sagashop.jobs.queue import JobQueue
 from sagashop.saga import Change, Status
 from sagashop.sessions import Sessions
 from sagashop.settings import BadSetting
@@ -232,3 +233,22 @@ def test_the_catcher_keeps_the_last_mails_and_counts_repetitions() -> None:
     assert [(mail["subject"], mail["copies"]) for mail in mailbox.newest(9)] == [("3", 2), ("4", 1), ("2", 1)]
     mailbox.put(b"\xff\xfe no mail at all", ["a@x"])
     assert len(mailbox.newest(9)) == 3
+
+
+def test_a_newsletter_without_room_is_continued_later_and_other_mail_goes_on(
+    house: MailHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.hear(somebody(registered_ms=0), CONFIRMED)
+    newsletter, mailer = house.newsletters.send("New mugs", "Come and see."), house.mailer()
+
+    def full(_: JobQueue, __: Any) -> int:
+        raise Unavailable("redis-ledger is nearly full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JobQueue, "enqueue_all", full)
+        mailer.step()
+    assert [subject for _, subject in house.mails()] == ["Your order is confirmed"]
+    found = house.queue.get(f"newsletter.{newsletter}.share-0")
+    assert found is not None
+    assert (found.status, found.error) == ("queued", "NoRoom: redis-ledger is nearly full")
+    eventually(lambda: mailer.step(0.01) == 0 and len(house.mails()) == 2, deadline_s=20)
