@@ -97,7 +97,7 @@ class JobWorker:
 
     def _settle(self) -> None:
         for job_id in self._holder.settle(self._unsettled):
-            log.warning("job.lost", job=job_id, why="it took longer than the lease, and another worker has it now")
+            log.warning("job.lost", job=job_id, why="settled before, or taken over by another worker after the lease")
         self._unsettled = []
 
     def run(self, stopping: threading.Event, pulse: Pulse, paused: Callable[[], bool] = lambda: False) -> None:
