@@ -111,18 +111,18 @@ class QueueKeys:
         return [*self.waiting.values(), self.delayed, self.failed, self.wake, self.workers, self.held_prefix + worker]
 
 
-def fields(job: Job, now_ms: int) -> Iterator[str | int]:
+def fields(job: Job, now_ms: int) -> Iterator[str]:
     """A new job's hash: name, value, name, value."""
     yield from ("kind", job.kind, "payload", job.payload, "priority", job.priority)
-    yield from ("status", "queued", "queued_ms", now_ms, "attempts", 0)
+    yield from ("status", "queued", "queued_ms", str(now_ms), "attempts", "0")
 
 
-def enqueueing(service: str, job: Job, now_ms: int) -> list[tuple[str | int, ...]]:
-    """The commands that put a job on its queue, for a commit; enqueue.lua does it with new ids."""
+def enqueueing(service: str, job: Job, now_ms: int) -> list[tuple[str, ...]]:
+    """The commands that put a job on its queue, as text: name, key, arguments. enqueue.lua does it with new ids."""
     at = QueueKeys(service)
     return [
         ("HSET", at.job(job.id), *fields(job, now_ms)),
         ("PERSIST", at.job(job.id)),  # a job of this id that is done was to be forgotten
         ("RPUSH", at.waiting[job.priority], job.id),
-        ("RPUSH", at.wake, 1),
+        ("RPUSH", at.wake, "1"),
     ]
