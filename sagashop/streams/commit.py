@@ -89,7 +89,8 @@ def compile_effects(effects: Effects, places: Keys, *, service: str, trace: str)
 def _enqueueing(jobs: Sequence[Job], places: Keys, service: str, now: int) -> Iterator[str | int]:
     for job in jobs:
         for name, key, *arguments in enqueueing(service, job, now):
-            yield from (len(arguments) + 2, name, places.place(key), *arguments)
+            words: list[str | int] = [len(arguments) + 2, name, places.place(key), *arguments]
+            yield from words
 
 
 def seal(emission: Message | Recorded | Command, *, service: str, trace: str, time_ms: int) -> Envelope:
