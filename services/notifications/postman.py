@@ -9,13 +9,10 @@ import ssl
 from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
-import structlog
-
 from sagashop.errors import NotReachable, SagashopError
 from sagashop.jobs.job import Hopeless
 from sagashop.settings import BadSetting
 
-log = structlog.get_logger()
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -36,11 +33,15 @@ class Postman:
 
     def __init__(self, url: str, timeout_s: float) -> None:
         parts = urlsplit(url)
-        if parts.scheme not in PORTS or not parts.hostname:
+        try:
+            port = parts.port or PORTS[parts.scheme]
+        except (KeyError, ValueError):  # another scheme, or a port that is no number
+            port = 0
+        if not port or not parts.hostname:
             raise BadSetting("SMTP_URL should read smtp://host:25, smtp+starttls://user:password@host:587 or smtps://…")
         if parts.password and parts.scheme == "smtp" and parts.hostname not in LOOPBACK:
             raise BadSetting("SMTP_URL would send its password in the clear; use smtp+starttls:// or smtps://")
-        self._kind, self._host, self._port = parts.scheme, parts.hostname, parts.port or PORTS[parts.scheme]
+        self._kind, self._host, self._port = parts.scheme, parts.hostname, port
         self._login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
         self._timeout_s, self._open = timeout_s, None  # type: float, smtplib.SMTP | None
 

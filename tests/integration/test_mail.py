@@ -219,7 +219,9 @@ def test_starttls_is_not_left_out_where_the_server_does_not_offer_it(house: Mail
     assert house.mails() == []
 
 
-@pytest.mark.parametrize("url", ["", "http://mail", "smtp://", "smtp://shop:secret@mail.sagashop.example"])
+@pytest.mark.parametrize(
+    "url", ["", "http://mail", "smtp://", "smtp://mail:post", "smtp://shop:secret@mail.sagashop.example"]
+)
 def test_a_url_that_cannot_be_meant_is_refused_at_the_start(url: str) -> None:
     with pytest.raises(BadSetting, match="SMTP_URL"):
         Postman(url, 1)
