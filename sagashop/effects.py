@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
+from sagashop.jobs.job import Job
 from sagashop.messages import Message
 
 Value = str | int
@@ -101,6 +102,9 @@ class Effects(Struct):
     write: list[Write] = field(default_factory=list)
     expect: list[Guard] = field(default_factory=list)
     timers: list[SetTimer | ClearTimer] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    """For the service's own queue (sagashop.jobs). A job of the same id is overwritten, so what makes the decision hold
+    once makes the job once, too."""
 
     @property
     def emitted(self) -> list[Message]:
@@ -109,8 +113,9 @@ class Effects(Struct):
 
     def __add__(self, other: Effects) -> Effects:
         return Effects(
-            self.emit + other.emit, self.write + other.write, self.expect + other.expect, self.timers + other.timers
-        )
+            self.emit + other.emit, self.write + other.write, self.expect + other.expect,
+            self.timers + other.timers, self.jobs + other.jobs,
+        )  # fmt: skip
 
 
 NOTHING = Effects()

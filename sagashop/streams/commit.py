@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from redis.exceptions import NoScriptError
 from sagashop import keys
 from sagashop.batch import MARK
 from sagashop.effects import FOREVER, Add, Command, Drop, Effects, Expect, Put, Recorded, SetTimer
+from sagashop.jobs.job import enqueueing
 from sagashop.messages import Envelope, Message, encode, new_id, now_ms
 
 if TYPE_CHECKING:
@@ -24,14 +25,11 @@ Compiled = tuple[list[Words], list[Words]]
 """Guards and commands."""
 
 
-def lua(name: str, *, using: str = "") -> str:
+def lua(name: str, *, using: str = "", package: str = "sagashop.streams") -> str:
     """The text of a script file; the functions of another one come in behind its first line."""
-    first, rest = _text(name).split("\n", 1)
-    return "\n".join([first, _text(using) if using else "", rest])
-
-
-def _text(name: str) -> str:
-    return resources.files("sagashop.streams").joinpath(name).read_text()
+    folder = resources.files(package)
+    first, rest = folder.joinpath(name).read_text().split("\n", 1)
+    return "\n".join([first, folder.joinpath(using).read_text() if using else "", rest])
 
 
 class Keys:
@@ -80,6 +78,8 @@ def compile_effects(effects: Effects, places: Keys, *, service: str, trace: str)
             commands.append(("ZADD", place(keys.deadlines(service)), due, member))
         else:
             commands.append(("ZREM", place(keys.deadlines(service)), member))
+    jobs = (words for job in effects.jobs for words in enqueueing(service, job, now))
+    commands += [(name, place(key), *arguments) for name, key, *arguments in jobs]
     return guards, commands
 
 
@@ -117,16 +117,21 @@ def seal(emission: Message | Recorded | Command, *, service: str, trace: str, ti
             return Envelope(message=emission, id=new_id(), time_ms=time_ms, producer=service, trace=trace)
 
 
-class Scripts:
-    """Our scripts on one server. Each has its fence, so a call may be repeated after a lost reply."""
+def _own_scripts() -> Mapping[str, str]:
+    return {
+        "commit": lua("commit.lua", using="apply.lua"),
+        "admit": lua("admit.lua", using="apply.lua"),
+        **{name: lua(f"{name}.lua") for name in ("dead", "replay", "due", "trim")},
+    }
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._text = {
-            "commit": lua("commit.lua", using="apply.lua"),
-            "admit": lua("admit.lua", using="apply.lua"),
-            **{name: lua(f"{name}.lua") for name in ("dead", "replay", "due", "trim")},
-        }
+
+class Scripts:
+    """Scripts on one server, by default those of the streams. Each has its fence, so a call may be repeated after a
+    lost reply.
+    """
+
+    def __init__(self, redis: Redis, text: Mapping[str, str] | None = None) -> None:
+        self._redis, self._text = redis, text or _own_scripts()
         self._sha: dict[str, str] = {}
 
     def load(self) -> None:
