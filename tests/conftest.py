@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from deploy.local.ports import free_settings
 from deploy.local.stack import Stack
 from sagashop.cli.shop import Shop
+from tests.mariadb import MariaDbServer
 from tests.people import People
 from tests.servers import RedisServer
 
@@ -66,6 +68,26 @@ def own_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
     yield make
     for server in servers:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDbServer]:
+    """The MariaDB that tests share, each with a database of its own."""
+    server = MariaDbServer(tmp_path_factory.mktemp("mariadb"))
+    yield server.start()
+    server.close()
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of an empty database; a test that takes it runs on SQLite and on MariaDB."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/deep/test.db"
+        return
+    server: MariaDbServer = request.getfixturevalue("mariadb_server")
+    url = server.new_database()
+    yield url
+    server.execute(f"DROP DATABASE {make_url(url).database}")
 
 
 @pytest.fixture(scope="session")

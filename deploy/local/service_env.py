@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
+from deploy import databases
 from deploy.local.layout import Layout
 from deploy.local.processes import Process
 from deploy.local.servers import redis_url
@@ -12,6 +14,7 @@ from deploy.walls import ADMIN, SERVERS, WALLS, password_variable, servers_of
 SERVER_SECRETS = (
     *("REDIS_LEDGER_PASSWORD", "REDIS_SESSION_PASSWORD", "RABBITMQ_USER", "RABBITMQ_PASSWORD"),
     *map(password_variable, WALLS),
+    *map(databases.password_variable, databases.SERVICES),
 )
 LOGINS = ("DEMO_EMAIL", "DEMO_PASSWORD", "OPERATOR_EMAIL", "OPERATOR_PASSWORD")  # storefront makes these accounts
 # Of the deployment alone. Not told, so that a change of one (a third replica) restarts nobody who need not know.
@@ -55,6 +58,7 @@ def public_url(env: Mapping[str, str]) -> str:
 
 
 def _database_url(layout: Layout, env: Mapping[str, str], service: str) -> str:
-    """Each service has a database of its own: a file, or what `{service}` makes of the setting."""
+    """Each service has a database of its own: a file, or what `{service}` and `{password}` make of the setting."""
     template = env["DATABASE_URL"] or f"sqlite:///{layout.data}/{{service}}.db"
-    return template.replace("{service}", service)
+    password = quote(env.get(databases.password_variable(service), ""), safe="")
+    return template.replace("{service}", service).replace("{password}", password)
