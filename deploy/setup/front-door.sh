@@ -2,22 +2,22 @@
 # Nginx in Compose. Containers come and go, and their addresses with them: each second Docker's DNS is asked who is there,
 # and Nginx takes the new list without dropping a request. A service that nobody runs answers 503, and holds up nobody.
 #
-# run/leaving: addresses that are about to leave (a line each) get no new requests. `make scale` writes it.
+# run/leaving: addresses that are about to leave, a line each, get no new requests. `make scale` writes it.
 cd /config || exit 1
 
-upstreams() {
-    while read -r name service port; do
-        printf 'upstream %s {\n    zone %s 64k;\n' "$name" "$name"
-        for address in $(addresses "$service"); do
-            printf '    server %s:%s max_fails=0;\n' "$address" "$port"
-        done
-        printf '    keepalive 32;\n    keepalive_timeout 30s;\n}\n'
-    done <upstreams.list
+there() {  # `service address`, a line for each container that runs; only the first of a service comes with its name
+    getent ahostsv4 $(cut -d ' ' -f 2 upstreams.list) |
+        awk '$2 == "STREAM" { if ($3) service = $3; print service, $1 }' | sort | grep -vwF -f run/leaving
 }
 
-addresses() {
-    found=$(getent ahostsv4 "$1" | cut -d ' ' -f 1 | sort -u | grep -vxF -f run/leaving)
-    echo "${found:-$NOBODY}"
+upstreams() {
+    there | awk '
+        FILENAME == "-" { servers[$1] = servers[$1] "    server " $2 ":PORT max_fails=0;\n"; next }
+        {
+            list = ($2 in servers) ? servers[$2] : "    server '"$NOBODY"':PORT;\n"
+            gsub("PORT", $3, list)
+            printf "upstream %s {\n    zone %s 64k;\n%s    keepalive 32;\n    keepalive_timeout 30s;\n}\n", $1, $1, list
+        }' - upstreams.list
 }
 
 refresh() {
@@ -25,7 +25,7 @@ refresh() {
     while sleep 1; do
         now=$(upstreams) now_version=$(cat version)
         [ "$now" = "$applied" ] && [ "$now_version" = "$version" ] && continue
-        # Nobody is there: believed when it is said twice, since Docker's DNS may fail once.
+        # Nobody is there: believed when it is said twice, since a look-up may fail once.
         case $now in *"$NOBODY"*) [ "$now" = "$before" ] || { before=$now; continue; } ;; esac
         echo "$now" >run/upstreams.conf
         nginx -e stderr -p /config/ -c nginx.conf -s reload && applied=$now version=$now_version
