@@ -85,7 +85,7 @@ def _front_door(env: Env) -> Files:
                 yield f"{below}/{file.relative_to(source)}", file.read_bytes()
     rendered = nginx.rendered(env, nginx.Place(plain="8080", tls="8443", web="/config/web")) | {
         "main.conf": "# the container's user is nginx from the start\n",
-        "upstreams.conf": "include run/upstreams.conf;  # front-door.sh keeps it\n",
+        "upstreams.conf": "include run/upstreams.conf;  # front-door.sh writes both\ninclude run/keepalive.conf;\n",
         "consoles.conf": (APP / "deploy/setup/consoles.conf").read_text(),
     }
     for name, text in rendered.items():

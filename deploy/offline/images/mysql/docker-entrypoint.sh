@@ -14,7 +14,7 @@ if [ "$1" = mysqld ] && [ ! -e /var/lib/mysql/.made ]; then
 FLUSH PRIVILEGES;
 CREATE USER 'root'@'%' IDENTIFIED BY '$quoted';
 GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION;
-ALTER USER 'root'@'localhost' IDENTIFIED BY '$quoted';
+DELETE FROM mysql.global_priv WHERE user IN ('root', '') AND host <> '%';
 SQL
     : >/var/lib/mysql/.made
 fi
