@@ -23,7 +23,7 @@ class Place(NamedTuple):
 
 
 def rendered(env: Env, place: Place) -> dict[str, str]:
-    """Text by file name: what both modes have. `main.conf`, `upstreams.conf` and `consoles.conf` are each mode's own."""
+    """Text by file name: what both modes have. `main.conf`, `upstreams.conf`, `consoles.conf` are each mode's own."""
     tls = env["TLS"] == "on"
     return {
         "listen.conf": _listen_tls(place) if tls else f"listen {place.plain};\n",

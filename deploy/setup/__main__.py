@@ -1,4 +1,4 @@
-"""`python -m deploy.setup files|databases`: the two one-shot containers. They run at each `up`, and change nothing twice."""
+"""`python -m deploy.setup files|databases`: the two one-shot containers. They run at each `up`; twice is as once."""
 
 from __future__ import annotations
 

@@ -17,7 +17,9 @@ def make(env: Mapping[str, str]) -> None:
     """
     try:
         with (
-            pymysql.connect(host="mysql", user="root", password=env["MYSQL_ROOT_PASSWORD"], connect_timeout=5) as server,
+            pymysql.connect(
+                host="mysql", user="root", password=env["MYSQL_ROOT_PASSWORD"], connect_timeout=5
+            ) as server,
             server.cursor() as cursor,
         ):
             for statement in databases.statements(env):

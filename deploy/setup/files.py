@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from deploy.config import nginx
 from deploy.config.rabbitmq import rabbitmq_conf
@@ -118,12 +120,14 @@ def tell_running_servers(env: Env) -> None:
 
 
 def _reload_users(env: Env, name: Server) -> None:
-    host, password = f"redis-{name.lower()}", env[f"REDIS_{name}_PASSWORD"]
+    host, password, once = f"redis-{name.lower()}", env[f"REDIS_{name}_PASSWORD"], Retry(NoBackoff(), 0)
     # Not there yet, or with another password of admin: Compose starts it, or recreates it for its new environment.
     with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
-        client = redis.Redis(host=host, username=ADMIN, password=password, socket_timeout=5, retry=None)
+        client = redis.Redis(
+            host=host, username=ADMIN, password=password, socket_timeout=5, retry=Retry(NoBackoff(), 0)
+        )
         try:
-            client.execute_command("ACL LOAD")
+            client.acl_load()
         except redis.ResponseError as error:
             raise StackError(f"{host} does not take its new users and keeps the old ones: {error}") from error
         finally:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.config.nginx import UPSTREAMS
 from deploy.local import dotenv, engine, launch, nginx, packages, ports, render, servers
 from deploy.local.checks import checked
 from deploy.local.errors import StackError
@@ -180,7 +181,7 @@ def test_orders_replicas_share_an_upstream_and_event_streams_have_another(env: d
     groups = {block.split(" {")[0]: block.count("server ") for block in text.split("upstream ")[1:]}
     assert groups["orders"] == 3
     assert groups["orders_live"] == 1
-    assert set(groups) == set(nginx.UPSTREAMS)
+    assert set(groups) == set(UPSTREAMS)
 
 
 @pytest.mark.parametrize("tls", ["on", "off"])
