@@ -123,9 +123,7 @@ def _reload_users(env: Env, name: Server) -> None:
     host, password, once = f"redis-{name.lower()}", env[f"REDIS_{name}_PASSWORD"], Retry(NoBackoff(), 0)
     # Not there yet, or with another password of admin: Compose starts it, or recreates it for its new environment.
     with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
-        client = redis.Redis(
-            host=host, username=ADMIN, password=password, socket_timeout=5, retry=Retry(NoBackoff(), 0)
-        )
+        client = redis.Redis(host=host, username=ADMIN, password=password, socket_timeout=5, retry=once)
         try:
             client.acl_load()
         except redis.ResponseError as error:
