@@ -30,15 +30,18 @@ IMAGES = {
     "mysql": "MYSQL_IMAGE",
 }
 """Folder of the Dockerfile, and the setting with the name that the image is to have."""
+CONSOLES = {"adminer": "ADMINER_IMAGE", "node": "NODE_IMAGE"}
+"""Made where COMPOSE_PROFILES has `consoles`: npm alone is some 300 packages."""
 
 
-def make(env: Mapping[str, str], wanted: Mapping[str, str] = IMAGES) -> None:
+def make(env: Mapping[str, str]) -> None:
     """Make those that are not there under their own right, and print what is done.
 
     Raises: StackError when no engine answers, when this user may not run debootstrap, or when a build fails.
     """
     if not _succeeds("docker", "info"):
         raise StackError("no Docker engine answers. `deploy/offline/engine.sh` installs and starts one, as root.")
+    wanted = IMAGES | (CONSOLES if "consoles" in env["COMPOSE_PROFILES"].split(",") else {})
     names = {folder: env[setting] for folder, setting in wanted.items()}
     ours = {folder: name for folder, name in names.items() if not is_official(name)}
     for name in sorted(set(names.values()) - set(ours.values())):

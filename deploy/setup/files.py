@@ -50,7 +50,7 @@ def write(config: Path, given: Env) -> None:
     changed = [name for name, text in _all(env) if _put(config / name, text)]
     version = hashlib.sha256(b"".join(text for name, text in _all(env) if name.startswith("nginx/")))
     _put(config / "nginx/version", version.hexdigest().encode())  # last: at this, a running Nginx takes its new files
-    print(f"setup: {len(changed)} files changed", *changed[:20], flush=True)
+    print(f"setup: {len(changed)} files changed", *(name for name in changed if "/web/" not in name), flush=True)
 
 
 def _settings(given: Env) -> Env:
@@ -76,7 +76,10 @@ def _all(env: Env) -> Files:
         conf = redis_conf(env, name, listen="bind *\nport 6379", users=f"/config/{ACLFILE}", data="/data")
         yield f"{folder}/redis.conf", conf.encode()
         yield f"{folder}/{ACLFILE}", aclfile(name, env).encode()
-    yield "rabbitmq/20-sagashop.conf", rabbitmq_conf(env, "0.0.0.0:5672").encode()
+    yield (
+        "rabbitmq/20-sagashop.conf",
+        (rabbitmq_conf(env, "0.0.0.0:5672") + "management.path_prefix = /consoles/rabbitmq\n").encode(),
+    )
     yield from _front_door(env)
 
 
