@@ -55,7 +55,6 @@ test-full: .venv/.dev-lock test-servers ## run all tests
 	.venv/bin/python -m pytest $(ARGS)
 
 test-compose: .venv/.dev-lock ## run the end-to-end and kill tests on containers, in a project of their own that is removed again
-	@$(DEPLOY) build
 	.venv/bin/python -m pytest --stack compose tests/e2e tests/compose $(ARGS)
 
 bench: .venv/.dev-lock servers ## measure orders, sagas, latency and memory beside the floors of this machine, about 4 minutes

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
+from deploy.compose import docker
 from deploy.compose.stack import ComposeStack
 from deploy.deployment import Deployment
 from deploy.local.ports import find_free, free_settings
@@ -136,10 +137,12 @@ def containers(home: Path) -> Iterator[ComposeStack]:
     ports = {name: str(find_free(name)) for name in ("FRONT_PORT", "FRONT_TLS_PORT")}
     compose = ComposeStack(f"sagashop-test-{new_id()[:8]}", ports | QUICK, env_file=home / ".env")
     try:
+        compose.build()
         compose.up()
         yield compose
     finally:
         compose.destroy()
+        docker.run("image", "rm", "--force", *(f"{compose.name}/{image}:local" for image in ("services", "redis")))
 
 
 @pytest.fixture(scope="session")

@@ -41,20 +41,18 @@ class Project:
 
     @property
     def addresses(self) -> dict[str, str]:
-        """REDIS_LEDGER_URL, REDIS_SESSION_URL, RABBITMQ_URL for tests and tools on this machine.
+        """REDIS_LEDGER_URL, REDIS_SESSION_URL, RABBITMQ_URL of those that run, for tests and tools on this machine.
 
         Right until the container is started again, perhaps with another address.
         """
         env = self.env
-        rabbit_login = f"{env['RABBITMQ_USER']}:{env['RABBITMQ_PASSWORD']}"
-        return {
-            "REDIS_LEDGER_URL": self._redis("redis-ledger", env["REDIS_LEDGER_PASSWORD"]),
-            "REDIS_SESSION_URL": self._redis("redis-session", env["REDIS_SESSION_PASSWORD"]),
-            "RABBITMQ_URL": f"amqp://{rabbit_login}@{self.container('rabbitmq').address}:5672/%2F",
+        login = {
+            "redis-ledger": f"redis://{ADMIN}:{quote(env['REDIS_LEDGER_PASSWORD'], safe='')}@{{}}:6379/0",
+            "redis-session": f"redis://{ADMIN}:{quote(env['REDIS_SESSION_PASSWORD'], safe='')}@{{}}:6379/0",
+            "rabbitmq": f"amqp://{env['RABBITMQ_USER']}:{env['RABBITMQ_PASSWORD']}@{{}}:5672/%2F",
         }
-
-    def _redis(self, server: str, password: str) -> str:
-        return f"redis://{ADMIN}:{quote(password, safe='')}@{self.container(server).address}:6379/0"
+        running = [each for each in self.containers() if each.service in login and each.pid]
+        return {_variable(each.service): login[each.service].format(each.address) for each in running}
 
     def inside(self, process: str) -> str:
         """Where the HTTP of one process answers this machine, around the front door."""
@@ -121,6 +119,10 @@ class Project:
     def environment(self) -> dict[str, str]:
         """What Compose fills in: a variable wins over the env file, and so the settings given here do."""
         return os.environ | self.env
+
+
+def _variable(server: str) -> str:
+    return f"{server.upper().replace('-', '_')}_URL"
 
 
 def _unknown(name: str, found: list[Container]) -> str:

@@ -15,6 +15,7 @@ from deploy.compose.project import Project
 from deploy.local.errors import StackError
 from deploy.local.starting import Progress
 from deploy.local.waiting import holds
+from deploy.offline import pip_settings
 
 
 class ComposeStack(Project):
@@ -42,6 +43,7 @@ class ComposeStack(Project):
 
         Raises: StackError when that fails.
         """
+        pip_settings.hand_over()
         if subprocess.run(self.command("build"), env=self.environment(), check=False).returncode:
             raise StackError(
                 "the image was not built; the reason stands above. `make base-images` makes base images where no"
