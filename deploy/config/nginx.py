@@ -44,7 +44,8 @@ def _listen_tls(place: Place) -> str:
 def _redirect(env: Env, place: Place) -> str:
     return (
         f"server {{\n    listen {place.plain};\n    server_name _;\n"
-        f"    return 308 https://$host:{env['FRONT_TLS_PORT']}$request_uri;\n}}\n"
+        "    location = /health {\n        access_log off;\n        return 204;\n    }\n"
+        f"    location / {{\n        return 308 https://$host:{env['FRONT_TLS_PORT']}$request_uri;\n    }}\n}}\n"
     )
 
 
