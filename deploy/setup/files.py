@@ -47,10 +47,18 @@ def write(config: Path, given: Env) -> None:
     run = config / "nginx/run"  # where its tmpfs goes, with this mode: the volume itself is read-only to Nginx
     run.mkdir(exist_ok=True)
     run.chmod(0o1777)
+    first = not (config / "nginx/version").exists()
     changed = [name for name, text in _all(env) if _put(config / name, text)]
     version = hashlib.sha256(b"".join(text for name, text in _all(env) if name.startswith("nginx/")))
     _put(config / "nginx/version", version.hexdigest().encode())  # last: at this, a running Nginx takes its new files
+    _tell(changed, first=first)
+
+
+def _tell(changed: list[str], *, first: bool) -> None:
     print(f"setup: {len(changed)} files changed", *(name for name in changed if "/web/" not in name), flush=True)
+    at_start = {name.partition("/")[0] for name in changed if name.endswith(".conf")} - {"nginx"}
+    if at_start and not first:
+        print(f"setup: read at start only: `docker compose restart {' '.join(sorted(at_start))}`", flush=True)
 
 
 def _settings(given: Env) -> Env:

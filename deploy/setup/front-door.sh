@@ -3,7 +3,7 @@
 # and Nginx takes the new list without dropping a request. A service that nobody runs answers 503, and holds up nobody.
 #
 # run/leaving: addresses that are about to leave, a line each, get no new requests. `make scale` writes it.
-cd /config || exit 1
+cd "$(dirname "$0")" || exit 1
 
 there() {  # `service address`, a line for each container that runs; only the first of a service comes with its name
     getent ahostsv4 $(cut -d ' ' -f 2 upstreams.list) |
@@ -28,7 +28,7 @@ refresh() {
         # Nobody is there: believed when it is said twice, since a look-up may fail once.
         case $now in *"$NOBODY"*) [ "$now" = "$before" ] || { before=$now; continue; } ;; esac
         echo "$now" >run/upstreams.conf
-        nginx -e stderr -p /config/ -c nginx.conf -s reload && applied=$now version=$now_version
+        nginx -e stderr -p "$PWD/" -c nginx.conf -s reload && applied=$now version=$now_version
     done
 }
 
@@ -39,4 +39,4 @@ NOBODY=127.0.0.255  # nothing listens there
 nginx -v 2>&1 | awk -F '[/.]' '{ if ($2 > 1 || $3 > 27) print "keepalive_min_timeout 10s;" }' >run/keepalive.conf
 upstreams >run/upstreams.conf
 refresh &
-exec nginx -e stderr -p /config/ -c nginx.conf
+exec nginx -e stderr -p "$PWD/" -c nginx.conf
