@@ -8,13 +8,18 @@ import pymysql
 
 from deploy import databases
 from deploy.local.errors import StackError
+from deploy.setup.files import fits_into_an_address
 
 
 def make(env: Mapping[str, str]) -> None:
     """Make what is missing and set every password to that of the settings, with one connection as root.
 
-    Raises: StackError when MySQL refuses; the text holds no password.
+    Raises: StackError when MySQL refuses, or when a password has a character that it may not have here. The text holds
+        no password.
     """
+    for service in databases.SERVICES:
+        variable = databases.password_variable(service)
+        fits_into_an_address(variable, env[variable])
     try:
         with (
             pymysql.connect(

@@ -66,11 +66,12 @@ def _settings(given: Env) -> Env:
         raise StackError(f"not set in .env: {', '.join(missing)}. `make up` adds what is missing there.")
     for name in NEEDED:
         if name.endswith("PASSWORD") or "_PASSWORD_" in name:
-            _fits_into_an_address(name, given[name])
+            fits_into_an_address(name, given[name])
     return checked({name: given[name] for name in NEEDED} | {"PORT_BASE": "1"})
 
 
-def _fits_into_an_address(name: str, password: str) -> None:
+def fits_into_an_address(name: str, password: str) -> None:
+    """Compose puts passwords into addresses as they are. Raises: StackError when one would not survive that."""
     if not re.fullmatch(r"[A-Za-z0-9._~-]+", password):
         raise StackError(
             f"{name} has a character that Compose cannot put into an address. "
