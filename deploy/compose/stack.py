@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import signal as signals
-import subprocess
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from dataclasses import replace
+from pathlib import Path
 
-from deploy.compose import containers, docker, front
+from deploy.compose import containers, docker, front, images
 from deploy.compose.containers import ONE_SHOTS, Container
 from deploy.compose.project import Project
+from deploy.local import ports
 from deploy.local.errors import StackError
+from deploy.local.processes import table
 from deploy.local.starting import Progress
 from deploy.local.waiting import holds
-from deploy.offline import pip_settings
 
 
 class ComposeStack(Project):
@@ -23,6 +26,10 @@ class ComposeStack(Project):
 
     mode = "compose"
     patience_s = 240.0
+
+    def __init__(self, name: str, env: Mapping[str, str] | None = None, *, env_file: Path) -> None:
+        super().__init__(name, env, env_file=env_file)
+        self._signalling = threading.Lock()
 
     @property
     def runs(self) -> bool:
@@ -39,28 +46,32 @@ class ComposeStack(Project):
         return f"docker kill {self.name}-orders-web-1"
 
     def build(self) -> None:
-        """Make the image of the services from this folder, and show how; quick when nothing has changed.
+        """Fetch the images that are missing and make ours from this folder, and show how; quick when nothing changed.
 
         Raises: StackError when that fails.
         """
-        pip_settings.hand_over()
-        if subprocess.run(self.command("build"), env=self.environment(), check=False).returncode:
-            raise StackError(
-                "the image was not built; the reason stands above. `make base-images` makes base images where no"
-                " registry can be reached, and `make up MODE=local` needs no Docker at all."
-            )
+        images.provide(self)
 
     def up(self, wait_s: float = patience_s, progress: Progress = lambda ready, waiting: None) -> None:
         """Start what does not run, apply changed settings, leave the rest alone; return when all are ready.
 
-        Raises: StackError naming what is not ready within `wait_s` seconds (the others keep running).
+        Raises: StackError naming a port that is taken (nothing was started then), or what is not ready within `wait_s`
+        seconds (the others keep running).
         """
+        self._check_ports()
         options = ("--detach", "--wait", "--remove-orphans", "--scale", f"orders-web={self.env['ORDERS_REPLICAS']}")
         with ThreadPoolExecutor(1) as pool:
             starting = pool.submit(self.compose, "up", *options, timeout_s=wait_s)
             self._watch(starting, progress)
         if error := starting.exception():
             raise StackError(self._why(str(error))) from None
+
+    def _check_ports(self) -> None:
+        if any(each.pid for each in self.containers() if each.service == "nginx"):
+            return
+        env = self.env
+        door = next(process for process in table(env) if process.name == "nginx")
+        ports.check([replace(door, more_ports=(int(env["FRONT_TLS_PORT"]),))])
 
     def _watch(self, starting: Future[str], progress: Progress) -> None:
         while wait_for([starting], timeout=0.5).not_done:
@@ -109,11 +120,12 @@ class ComposeStack(Project):
 
         The engine leaves alone what was killed through it; so a killed container is started again here.
         """
-        container = self.container(process)
-        docker.run("kill", "--signal", signals.Signals(number).name, container.id)
-        if number == signals.SIGKILL:
-            docker.run("start", container.id)
-        return container.pid
+        with self._signalling:  # whoever kills it again at the same moment finds it started
+            container = self.container(process)
+            docker.run("kill", "--signal", signals.Signals(number).name, container.id)
+            if number == signals.SIGKILL:
+                docker.run("start", container.id)
+            return container.pid
 
     def restart(self, process: str, wait_s: float = 90) -> None:
         """Stop one container gracefully, start it again, and wait until it is ready."""
