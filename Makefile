@@ -2,10 +2,11 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help up down ps logs restart reset servers test-servers test test-full bench lint fmt lock clean
+.PHONY: help up down ps logs restart scale reset backup restore servers base-images test-servers test test-full test-compose bench
+.PHONY: lint fmt lock clean
 
 PYTHON ?= python3
-LOCAL := .venv/bin/python -m deploy.local
+DEPLOY := .venv/bin/python -m deploy
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade
 export PYTHON
 
@@ -16,25 +17,28 @@ help: ## list the targets
 	  printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 up: .venv/.lock ## start the stack (or what of it does not run) and wait until it is ready
-	@$(LOCAL) up
+	@$(DEPLOY) up
 
 down: .venv/.lock ## stop the stack; the data stays
-	@$(LOCAL) down
+	@$(DEPLOY) down
 
 ps: .venv/.lock ## what runs, where, and whether it is ready
-	@$(LOCAL) ps
+	@$(DEPLOY) ps
 
 logs: .venv/.lock ## the end of the logs; s=orders for one service or process
-	@$(LOCAL) logs $(s)
+	@$(DEPLOY) logs $(s)
 
 restart: .venv/.lock ## restart a service or process: make restart s=orders-worker
 	@test -n "$(s)" || { echo "sagashop: restart what? make restart s=orders" >&2; exit 2; }
-	@$(LOCAL) restart $(s)
+	@$(DEPLOY) restart $(s)
+
+scale: .venv/.lock ## change the number of replicas without losing a request: make scale s=orders n=3
+	@test -n "$(s)" -a -n "$(n)" || { echo "sagashop: scale what to how many? make scale s=orders n=3" >&2; exit 2; }
+	@$(DEPLOY) scale $(s) $(n)
 
 reset: .venv/.lock ## stop the stack and delete its data; asks first (YES=1: does not)
-	@$(LOCAL) reset
+	@$(DEPLOY) reset
 
-.PHONY: backup restore
 backup: .venv/.lock ## copy the data of the running stack into backups/ (TO=folder), while orders flow
 	@.venv/bin/python -m deploy.backup save $(if $(TO),--to "$(TO)")
 
@@ -43,16 +47,22 @@ restore: .venv/.lock ## put a backup back: make restore FROM=backups/...; asks f
 	@.venv/bin/python -m deploy.backup restore "$(FROM)"
 
 servers: .venv/.lock ## install Redis, RabbitMQ and Nginx from the distribution where they are missing
-	@$(LOCAL) servers
+	@$(DEPLOY) servers
+
+base-images: .venv/.lock ## make stand-ins from Debian packages for the images of Compose, where no registry can be reached
+	@.venv/bin/python -m deploy.offline
 
 test-servers: .venv/.lock
-	@$(LOCAL) servers --for-tests
+	@$(DEPLOY) servers --for-tests
 
 test: .venv/.dev-lock test-servers ## run the tests, without the slow ones
 	.venv/bin/python -m pytest -m 'not slow' $(ARGS)
 
 test-full: .venv/.dev-lock test-servers ## run all tests
 	.venv/bin/python -m pytest $(ARGS)
+
+test-compose: .venv/.dev-lock ## run the end-to-end and kill tests on containers, in a project of their own that is removed again
+	.venv/bin/python -m pytest --stack compose tests/e2e tests/compose $(ARGS)
 
 bench: .venv/.dev-lock servers ## measure orders, sagas, latency and memory beside the floors of this machine, about 4 minutes
 	.venv/bin/python -m bench $(ARGS)

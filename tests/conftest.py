@@ -1,20 +1,29 @@
-"""Fixtures every test may use: one redis-server of each kind per test run, empty for each test; one whole stack."""
+"""Fixtures every test may use: one redis-server of each kind per test run, empty for each test; one whole stack.
+
+`--stack compose` makes that stack one of containers: `make test-compose`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
 
-from deploy.local.ports import free_settings
+from deploy.compose import docker
+from deploy.compose.stack import ComposeStack
+from deploy.deployment import Deployment
+from deploy.local.ports import find_free, free_settings
 from deploy.local.stack import Stack
 from sagashop.cli.shop import Shop
+from sagashop.messages import new_id
 from tests.mariadb import MariaDbServer
 from tests.people import People
 from tests.servers import RedisServer
 
+COMPOSE = Path(__file__).parent / "compose"
 QUICK = {
     "VISIBILITY_S": "1",
     "CARRIER_DELAY_S": "2",
@@ -96,15 +105,54 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     server.execute(f"DROP DATABASE {make_url(url).database}")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--stack",
+        choices=["local", "compose"],
+        default="local",
+        help="What the whole stack is made of (default: local).",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Left out without containers: what is about them. Skipped with them: what is about processes of this machine."""
+    with_containers = config.getoption("--stack") == "compose"
+    left_out = [item for item in items if COMPOSE in item.path.parents and not with_containers]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+    for item in items:
+        if with_containers and (mark := item.get_closest_marker("local")):
+            item.add_marker(pytest.mark.skip(reason=mark.args[0]))
+
+
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """One whole stack for all end-to-end and browser tests, on free ports."""
-    with Stack(tmp_path_factory.mktemp("stack"), free_settings() | QUICK) as running:
-        yield running
+    home = tmp_path_factory.mktemp("stack")
+    if request.config.getoption("--stack") == "compose":
+        with containers(home) as compose:
+            yield compose
+    else:
+        with Stack(home, free_settings() | QUICK) as local:
+            yield local
+
+
+@contextmanager
+def containers(home: Path) -> Iterator[ComposeStack]:
+    """A project of Compose with a name and ports of its own; nothing of it is left afterwards."""
+    ports = {name: str(find_free(name)) for name in ("FRONT_PORT", "FRONT_TLS_PORT")}
+    compose = ComposeStack(f"sagashop-test-{new_id()[:8]}", ports | QUICK, env_file=home / ".env")
+    try:
+        compose.build()
+        compose.up()
+        yield compose
+    finally:
+        compose.destroy()
+        docker.run("image", "rm", "--force", *(f"{compose.name}/{image}:local" for image in ("services", "redis")))
 
 
 @pytest.fixture(scope="session")
-def people(stack: Stack) -> People:
+def people(stack: Deployment) -> People:
     return People(stack.url, stack.env)
 
 

@@ -7,27 +7,29 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import click
 
+from deploy.backup.compose import ComposeSite
 from deploy.backup.local import LocalSite
 from deploy.backup.restoring import examine
 from deploy.backup.restoring import restore as put_back
 from deploy.backup.saving import save as take
 from deploy.backup.site import Site
-from deploy.local import engine
-from deploy.local.__main__ import stack
+from deploy.chosen import chosen
+from deploy.compose.stack import ComposeStack
 from deploy.local.dotenv import REPO
 from deploy.local.errors import StackError
+from deploy.local.stack import Stack
 
 
 def site() -> Site:
     """The stack that `make up` would start."""
-    local = stack()
-    mode, _ = engine.choose(local.env["MODE"])
-    if mode == "compose":
-        raise StackError("backups of the Compose stack are to come. Those of the local mode: `make backup MODE=local`.")
-    return LocalSite(local)
+    stack, _ = chosen()
+    if isinstance(stack, ComposeStack):
+        return ComposeSite(stack, REPO / ".local" / f"compose-{stack.name}")
+    return LocalSite(cast(Stack, stack))
 
 
 @click.group()

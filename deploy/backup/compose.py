@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from deploy.backup import mysql_store, site
 from deploy.backup.mysql_store import MysqlStore
 from deploy.backup.site import Store
+from deploy.compose.stack import ComposeStack
 from deploy.local.errors import StackError
 
 FOLDERS = {"redis-ledger": "/data", "redis-session": "/data", "rabbitmq": "/var/lib/rabbitmq", "mysql": "/tmp"}  # noqa: S108
@@ -26,24 +27,6 @@ QUIETLY = ("--progress", "quiet")
 AS_ROOT = 'export MYSQL_PWD="$MYSQL_ROOT_PASSWORD"; '
 
 
-class Project(Protocol):
-    """What is asked of the project (`deploy.compose.stack.ComposeStack`)."""
-
-    @property
-    def env(self) -> dict[str, str]: ...
-    @property
-    def url(self) -> str: ...
-    @property
-    def runs(self) -> bool: ...
-
-    def build(self) -> None: ...
-    def up(self) -> None: ...
-    def down(self) -> bool: ...
-    def compose(self, *arguments: str, timeout_s: float = ...) -> str: ...
-    def command(self, *arguments: str) -> list[str]: ...
-    def environment(self) -> dict[str, str]: ...
-
-
 class ComposeSite:
     """A stack of containers.
 
@@ -52,10 +35,10 @@ class ComposeSite:
 
     sql = "mysql"
 
-    def __init__(self, project: Project, folder: Path) -> None:
-        self._project, self._folder = project, folder
-        self.env: Mapping[str, str] = project.env
-        self.url = project.url
+    def __init__(self, stack: ComposeStack, folder: Path) -> None:
+        self.stack, self._folder = stack, folder
+        self.env: Mapping[str, str] = stack.env
+        self.url = stack.url
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -63,17 +46,17 @@ class ComposeSite:
             yield
 
     def require_running(self) -> None:
-        if not self._project.runs:
+        if not self.stack.runs:
             raise StackError("the stack does not run. Start it with `make up`.")
 
     def stop(self) -> None:
         """Everything but MySQL, which takes its data in while it runs: it is started alone, with all databases."""
-        self._project.build()  # on a new machine there are no images yet; better now than when all is stopped
-        self._project.down()
-        self._project.compose("run", "--rm", "-T", "databases", timeout_s=300)
+        self.stack.build()  # on a new machine there are no images yet; better now than when all is stopped
+        self.stack.down()
+        self.stack.compose("run", "--rm", "-T", "databases", timeout_s=300)
 
     def start(self) -> None:
-        self._project.up()
+        self.stack.up()
 
     def database(self, service: str) -> Store:
         return MysqlStore(self, service, {**ROOT, "MYSQL_NAME": f"sagashop_{service}"}, self._folder / "replaced-sql")
@@ -91,10 +74,10 @@ class ComposeSite:
         told = {**VARIABLES.get(server, {}), **(variables or {})}
         options = ["-T", f"--workdir={FOLDERS[server]}", *(f"--env={name}={value}" for name, value in told.items())]
         shell = ["-euc", f"umask 077; {AS_ROOT if server == mysql_store.SERVER else ''}{script}", "sh", *words]
-        if self._project.compose("ps", "--quiet", "--status", "running", server).strip():
-            command = self._project.command(*QUIETLY, "exec", *options, server, "sh", *shell)
+        if self.stack.compose("ps", "--quiet", "--status", "running", server).strip():
+            command = self.stack.command(*QUIETLY, "exec", *options, server, "sh", *shell)
         else:
-            command = self._project.command(
+            command = self.stack.command(
                 *QUIETLY, "run", "--rm", "--no-deps", *options, "--entrypoint=sh", server, *shell
             )
-        return site.finished(server, command, self._project.environment(), stdin=stdin, stdout=stdout)
+        return site.finished(server, command, self.stack.environment(), stdin=stdin, stdout=stdout)

@@ -25,7 +25,7 @@ class LocalSite:
     """A stack under supervisor."""
 
     def __init__(self, stack: Stack) -> None:
-        self._stack, self._home = stack, stack.layout.home
+        self.stack, self._home = stack, stack.layout.home
         self.env: Mapping[str, str] = stack.env
         self.url = stack.url
         self.sql = "mysql" if self.env["DATABASE_URL"].startswith(("mysql", "mariadb")) else "sqlite"
@@ -36,17 +36,17 @@ class LocalSite:
             yield
 
     def require_running(self) -> None:
-        supervisor_client.require(self._stack.layout)
+        supervisor_client.require(self.stack.layout)
 
     def stop(self) -> None:
-        self._stack.down()
+        self.stack.down()
 
     def start(self) -> None:
-        self._stack.up()
+        self.stack.up()
 
     def database(self, service: str) -> Store:
-        process = next(process for process in self._stack.processes if process.service == service)
-        url = make_url(service_env(self._stack.layout, self.env, process)["DATABASE_URL"])
+        process = next(process for process in self.stack.processes if process.service == service)
+        url = make_url(service_env(self.stack.layout, self.env, process)["DATABASE_URL"])
         if self.sql == "sqlite":
             return SqliteStore(self, service, Path(url.database or ""))
         login = {
@@ -76,7 +76,7 @@ class LocalSite:
 
     def _login(self, server: str) -> Mapping[str, str]:
         if server == "rabbitmq":
-            return rabbitmq_env(self._stack.layout, self.env)
+            return rabbitmq_env(self.stack.layout, self.env)
         for name, offset in SERVERS.items():
             if server == f"redis-{name.lower()}":
                 password = self.env[f"REDIS_{name}_PASSWORD"]

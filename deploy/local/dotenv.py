@@ -49,6 +49,15 @@ def ensure(path: Path, example: Path = EXAMPLE) -> dict[str, str]:
     return parse(path.read_text())
 
 
+def change(path: Path, name: str, value: str) -> None:
+    """Write another value for a setting; every other line stays as it is."""
+    lines = path.read_text().splitlines()
+    places = [n for n, line in enumerate(lines) if name in parse(line)]
+    for place in places:
+        lines[place] = f"{name}={value}"
+    write_private(path, "\n".join(lines if places else [*lines, f"{name}={value}"]) + "\n")
+
+
 def _with_missing(mine: str, example: str) -> str:
     have = parse(mine)
     missing = [line for line in example.splitlines() if parse(line).keys() - have.keys()]

@@ -20,7 +20,7 @@ from pathlib import Path
 
 WITHIN_S = 120
 _sound_part = re.compile(r"^AOF analyzed: filename=(.+), size=\d+, ok_up_to=(\d+),", re.MULTILINE)
-_incremental = re.compile(r'^file "?(\S+?)"? seq \d+ type i$', re.MULTILINE)
+_incremental = re.compile(r'^file "?(\S+?)"? seq \d+ type i\b', re.MULTILINE)
 _next_record = re.compile(rb"\r\n\*\d+\r\n\$\d+\r\n")
 
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from deploy.config import nginx as shared
+from deploy.config.nginx import UPSTREAMS, Place, ensure_certificate
 from deploy.local import servers, supervisor_client
 from deploy.local.dotenv import REPO, write_private
 from deploy.local.errors import StackError
+from deploy.local.launch import session_members
 from deploy.local.layout import Layout
 from deploy.local.processes import Process, upstream_of
+from deploy.local.waiting import holds
 
 Env = Mapping[str, str]
 SOURCE = REPO / "nginx"
-UPSTREAMS = ("storefront", "orders", "orders_live", "payments", "fulfillment", "notifications", "analytics", "chat")
 
 
 def write(layout: Layout, env: Env, processes: Sequence[Process]) -> bool:
@@ -42,39 +44,17 @@ def _text(path: Path) -> str | None:
 
 def rendered(env: Env, processes: Sequence[Process]) -> dict[str, str]:
     """The files that differ per mode and stack, by name."""
-    tls = env["TLS"] == "on"
+    place = Place(f"127.0.0.1:{env['FRONT_PORT']}", f"127.0.0.1:{env['FRONT_TLS_PORT']}", f"{REPO}/web")
     return {
+        **shared.rendered(env, place),
         # Everything runs as who typed `make up`. Of itself, Nginx gives the workers of a root master to a user who may
         # not be able to read web/.
         "main.conf": "user root;\n"
         if os.getuid() == 0
         else "# the master does not run as root, and so neither do the workers\n",
-        "listen.conf": _listen_tls(env) if tls else f"listen 127.0.0.1:{env['FRONT_PORT']};\n",
-        "redirect.conf": _redirect(env) if tls else "# TLS is off\n",
-        "limits.conf": _limits(env),
-        "static.conf": f'root "{REPO}/web";\n',
         "upstreams.conf": upstreams(processes),
+        "consoles.conf": "# only Compose has consoles\n",
     }
-
-
-def _listen_tls(env: Env) -> str:
-    return (
-        f"listen 127.0.0.1:{env['FRONT_TLS_PORT']} ssl;\n"
-        "ssl_certificate certificate.pem;\nssl_certificate_key key.pem;\n"
-        "ssl_protocols TLSv1.2 TLSv1.3;\nssl_session_cache shared:tls:2m;\n"
-    )
-
-
-def _redirect(env: Env) -> str:
-    return (
-        f"server {{\n    listen 127.0.0.1:{env['FRONT_PORT']};\n    server_name _;\n"
-        f"    return 308 https://$host:{env['FRONT_TLS_PORT']}$request_uri;\n}}\n"
-    )
-
-
-def _limits(env: Env) -> str:
-    zones = [("general", "$binary_remote_addr"), ("login", "$login_client"), ("signup", "$login_client")]
-    return "".join(f"limit_req_zone {key} zone={name}:5m rate={env[f'RATE_{name.upper()}']};\n" for name, key in zones)
 
 
 def upstreams(processes: Sequence[Process]) -> str:
@@ -96,37 +76,6 @@ def _upstream(name: str, members: Sequence[Process]) -> str:
     return f"upstream {name} {{\n    zone {name} 64k;\n{addresses}    keepalive 32;\n    keepalive_timeout 30s;\n}}\n"
 
 
-def ensure_certificate(folder: Path) -> None:
-    """A self-signed certificate for localhost, made once; the key is for its owner only.
-
-    Raises: StackError when openssl is missing or fails.
-    """
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    if certificate.exists() and key.exists():
-        return
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        raise StackError("TLS=on needs openssl to make a certificate. Install it with `apt-get install openssl`.")
-    names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
-    command = [
-        openssl,
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "825",
-    ]
-    files = ["-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost", "-addext", names]
-    done = subprocess.run([*command, *files], capture_output=True, text=True, timeout=30, check=False)
-    if done.returncode:
-        raise StackError(f"openssl could not make a certificate:\n{done.stderr}")
-    key.chmod(0o600)
-
-
 def check(layout: Layout, executable: str) -> str | None:
     """What Nginx finds wrong with its files, or None."""
     folder = layout.home / "nginx"
@@ -136,8 +85,22 @@ def check(layout: Layout, executable: str) -> str | None:
 
 
 def reload(layout: Layout, supervisor: Any) -> None:
-    """Let it take its new files without dropping a request. Raises: StackError when it finds them wrong."""
+    """Let it take its new files without dropping a request; returns when no request is routed by the old ones any more.
+
+    Raises: StackError when it finds them wrong.
+    """
     if problem := check(layout, servers.executable("nginx")):
         raise StackError(f"Nginx does not take its new configuration and keeps the old one:\n{problem}")
-    if supervisor_client.states(supervisor)["nginx"]["statename"] == "RUNNING":
+    state = supervisor_client.states(supervisor).get("nginx", {"statename": "DOWN"})
+    if state["statename"] == "RUNNING":
+        old = [each.pid for each in session_members(os.getsid(state["pid"])) if each.parent == state["pid"]]
         supervisor.signalProcess("nginx", "HUP")
+        holds(lambda: all(map(_takes_no_more, old)), within_s=5, every_s=0.05)
+
+
+def _takes_no_more(worker: int) -> bool:
+    """Nginx writes it into the title of a worker that only ends what it has begun."""
+    try:
+        return b"shutting down" in Path(f"/proc/{worker}/cmdline").read_bytes()
+    except OSError:
+        return True

@@ -12,15 +12,16 @@ from urllib.parse import quote
 
 import redis
 
+from deploy.config.rabbitmq import rabbitmq_conf
+from deploy.config.redis import ACLFILE, redis_conf
 from deploy.local import mend_aof
 from deploy.local.dotenv import write_private
 from deploy.local.errors import StackError
 from deploy.local.layout import Layout
 from deploy.local.processes import Process
-from deploy.walls import ADMIN, SERVERS, Server, aclfile, fingerprint, password_variable
+from deploy.walls import ADMIN, SERVERS, Server, aclfile, password_variable
 
 Env = Mapping[str, str]
-ACLFILE = "users.acl"
 
 # Debian's /usr/sbin/rabbitmq-server changes to its own user and data; the script behind it takes ours.
 SEARCH = os.pathsep.join(["/usr/lib/rabbitmq/bin", os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
@@ -46,11 +47,13 @@ def write(layout: Layout, env: Env) -> set[Server]:
     changed: set[Server] = set()
     for name in SERVERS:
         folder = layout.home / f"redis-{name.lower()}"
-        restarts = write_private(folder / "redis.conf", redis_conf(folder, env, name))
+        listen = f"bind 127.0.0.1\nport {int(env['PORT_BASE']) + SERVERS[name]}"
+        conf = redis_conf(env, name, listen=listen, users=f"{folder}/{ACLFILE}", data=str(folder))
+        restarts = write_private(folder / "redis.conf", conf)
         if write_private(folder / ACLFILE, aclfile(name, env)) and not restarts:
             changed.add(name)
     rabbit = layout.home / "rabbitmq"
-    write_private(rabbit / "rabbitmq.conf", rabbitmq_conf(env))
+    write_private(rabbit / "rabbitmq.conf", rabbitmq_conf(env, f"127.0.0.1:{int(env['PORT_BASE']) + 2}"))
     write_private(rabbit / "advanced.config", "[].\n")
     write_private(rabbit / "enabled_plugins", "[].\n")
     cookie = rabbit / ".erlang.cookie"
@@ -58,24 +61,6 @@ def write(layout: Layout, env: Env) -> set[Server]:
         write_private(cookie, secrets.token_hex(20))
     cookie.chmod(0o400)
     return changed
-
-
-def redis_conf(folder: Path, env: Env, name: Server) -> str:
-    """The ledger has every commit on disk and refuses when full; the session server may lose a second, and drops what
-    expires first. Neither drops the end of a torn file by itself: `mend_aof.py` does, and keeps a copy.
-
-    The comment makes a new password of admin restart the server: nobody could log in to tell it of its new users.
-    """
-    fsync, policy = ("always", "noeviction") if name == "LEDGER" else ("everysec", "volatile-ttl")
-    return (
-        f"# admin: {fingerprint(env[f'REDIS_{name}_PASSWORD'])[:8]}\n"
-        f"bind 127.0.0.1\nport {int(env['PORT_BASE']) + SERVERS[name]}\nprotected-mode yes\n"
-        f'aclfile "{folder}/{ACLFILE}"\n'
-        f'dir "{folder}"\ndaemonize no\nalways-show-logo no\n'
-        f"appendonly yes\nappendfsync {fsync}\naof-load-truncated no\n"
-        "auto-aof-rewrite-min-size 256mb\nsave 3600 1 300 100\n"
-        f"maxmemory {env[f'REDIS_{name}_MAXMEMORY']}\nmaxmemory-policy {policy}\n"
-    )
 
 
 def reload_users(env: Env, name: Server) -> None:
@@ -98,16 +83,6 @@ def redis_url(env: Env, name: Server, user: str) -> str:
     """Where a server answers, with the log-in of `admin` or of a service."""
     password = env[f"REDIS_{name}_PASSWORD" if user == ADMIN else password_variable(user)]
     return f"redis://{user}:{quote(password, safe='')}@127.0.0.1:{int(env['PORT_BASE']) + SERVERS[name]}/0"
-
-
-def rabbitmq_conf(env: Env) -> str:
-    """The first start makes the user of the settings, and so never the well-known guest."""
-    return (
-        f"listeners.tcp.1 = 127.0.0.1:{int(env['PORT_BASE']) + 2}\n"
-        f"default_user = {env['RABBITMQ_USER']}\ndefault_pass = {env['RABBITMQ_PASSWORD']}\n"
-        "vm_memory_high_watermark.absolute = 512MiB\ndisk_free_limit.absolute = 200MB\n"
-        "log.file = false\nlog.console = true\nlog.console.level = info\n"
-    )
 
 
 def environment(layout: Layout, env: Env, process: Process) -> dict[str, str]:

@@ -13,6 +13,7 @@ from deploy.walls import ADMIN, SERVERS, WALLS, password_variable, servers_of
 
 SERVER_SECRETS = (
     *("REDIS_LEDGER_PASSWORD", "REDIS_SESSION_PASSWORD", "RABBITMQ_USER", "RABBITMQ_PASSWORD"),
+    "MYSQL_ROOT_PASSWORD",
     *map(password_variable, WALLS),
     *map(databases.password_variable, databases.SERVICES),
 )
@@ -22,6 +23,8 @@ MAIL = ("SMTP_URL", "MAIL_FROM")  # notifications sends e-mail; the URL may hold
 DEPLOYMENT = (
     *("MODE", "FRONT_PORT", "FRONT_TLS_PORT", "PORT_BASE", "TLS", "ORDERS_REPLICAS", "DATABASE_URL"),
     *("RATE_GENERAL", "RATE_LOGIN", "RATE_SIGNUP", "REDIS_LEDGER_MAXMEMORY", "REDIS_SESSION_MAXMEMORY"),
+    *("PYTHON_IMAGE", "REDIS_IMAGE", "RABBITMQ_IMAGE", "MYSQL_IMAGE", "NGINX_IMAGE", "ADMINER_IMAGE", "NODE_IMAGE"),
+    "COMPOSE_PROFILES",
 )
 
 

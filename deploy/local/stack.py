@@ -7,64 +7,26 @@ with Stack(tmp_path, free_settings()) as stack:
 from __future__ import annotations
 
 import os
+import shutil
 import signal as signals
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from deploy.local import dotenv, leftovers, nginx, ports, readiness, servers, starting, supervisor_client
-from deploy.local.checks import checked
+from deploy.local import leftovers, nginx, ports, readiness, servers, starting, supervisor_client
 from deploy.local.errors import StackError
-from deploy.local.layout import Layout
-from deploy.local.processes import Process, table
 from deploy.local.render import Changes, render
-from deploy.local.service_env import addresses, public_url
 from deploy.local.starting import Progress
 from deploy.local.supervisor_client import STOPPED
+from deploy.local.view import View
 from deploy.local.waiting import holds, until
 
 
-class Stack:
-    """One stack: everything it writes lies below `home`, everything it listens on is on 127.0.0.1.
+class Stack(View):
+    """One stack: everything it writes lies below `home`, everything it listens on is on 127.0.0.1."""
 
-    env:       settings by name; those not given come from the env file, which is made with fresh secrets when missing
-    env_file:  default `home/.env`; `make` gives the repository's
-    processes: makes the table from the settings; tests give stand-ins
-    """
-
-    def __init__(
-        self,
-        home: Path,
-        env: Mapping[str, str] | None = None,
-        *,
-        env_file: Path | None = None,
-        processes: Callable[[Mapping[str, str]], list[Process]] = table,
-    ) -> None:
-        self.layout = Layout(home.absolute())
-        self.env_file = env_file or self.layout.home / ".env"
-        self._given = dict(env or {})
-        self._table = processes
-
-    @property
-    def env(self) -> dict[str, str]:
-        """All settings. Makes the env file when there is none."""
-        values = dotenv.ensure(self.env_file) | self._given
-        return checked(values)
-
-    @property
-    def processes(self) -> list[Process]:
-        return self._table(self.env)
-
-    @property
-    def url(self) -> str:
-        """Where the front door answers, without a slash at the end."""
-        return public_url(self.env)
-
-    @property
-    def addresses(self) -> dict[str, str]:
-        """REDIS_LEDGER_URL, REDIS_SESSION_URL, RABBITMQ_URL …: what the services are told, for tests and tools."""
-        return addresses(self.env)
+    mode = "local"
+    patience_s = 90.0
 
     def __enter__(self) -> Self:
         try:
@@ -79,7 +41,7 @@ class Stack:
     ) -> None:
         self.down()
 
-    def up(self, wait_s: float = 90, progress: Progress = lambda ready, waiting: None) -> None:
+    def up(self, wait_s: float = patience_s, progress: Progress = lambda ready, waiting: None) -> None:
         """Start what does not run, apply changed settings, leave the rest alone; return when all are ready.
 
         Raises: StackError with the reason and the next command: a server is not installed, a port is taken (nothing was
@@ -103,12 +65,12 @@ class Stack:
             return supervisor_client.require(self.layout)
         for server in changes.users:
             servers.reload_users(env, server)  # first: a service that is restarted next may have a new password
+        if changes.nginx:
+            nginx.reload(self.layout, supervisor)  # first: who is stopped next is asked no more
         supervisor_client.apply_changes(supervisor)
         for name, state in supervisor_client.states(supervisor).items():
             if state["statename"] in STOPPED:
                 supervisor.startProcess(name, False)
-        if changes.nginx:
-            nginx.reload(self.layout, supervisor)
         return supervisor
 
     def down(self, wait_s: float = 60) -> bool:
@@ -131,16 +93,15 @@ class Stack:
             self.layout.remove_socket_folder()
             return True
 
-    def ps(self) -> list[dict[str, Any]]:
-        """Each process: `name`, `state`, `pid` (0: none), `port`, `ready`, `description`."""
-        supervisor = supervisor_client.connect(self.layout)
-        states = supervisor_client.states(supervisor)
-        ready = readiness.which_are_ready([p for p in self.processes if p.name in states], self.env)
-        return [_row(process, states.get(process.name), process.name in ready) for process in self.processes]
+    def destroy(self) -> None:
+        """Stop everything and delete the data: orders, accounts, customers, logs. The settings in .env stay."""
+        self.down()
+        shutil.rmtree(self.layout.home)
 
-    def pid(self, process: str) -> int:
-        """The process's pid now; 0 while it does not run. Raises: StackError for an unknown name."""
-        return int(self._state(process)["pid"])
+    def scale(self, replicas: int) -> None:
+        """So many replicas of the orders API. No request is lost: who leaves is asked no more before it stops."""
+        self._given["ORDERS_REPLICAS"] = str(replicas)
+        self.up()
 
     def signal(self, process: str, number: int) -> int:
         """Send a signal (as `signal.SIGKILL`). Returns the pid that got it. Raises: StackError when it does not run."""
@@ -152,7 +113,7 @@ class Stack:
 
     def restart(self, process: str, wait_s: float = 60) -> None:
         """Stop one process gracefully, start it again, and wait until it is ready."""
-        self._state(process)
+        self.state(process)
         supervisor = supervisor_client.require(self.layout)
         supervisor_client.stop(supervisor, [process], wait_s)
         supervisor.startProcess(process, False)
@@ -160,12 +121,12 @@ class Stack:
 
     def stop(self, process: str, wait_s: float = 30) -> None:
         """Stop one process, which then stays down until `start` or `up`."""
-        self._state(process)
+        self.state(process)
         supervisor_client.stop(supervisor_client.require(self.layout), [process], wait_s)
 
     def start(self, process: str, wait_s: float = 60) -> None:
         """Start one process that was stopped, and wait until it is ready."""
-        if self._state(process)["statename"] in STOPPED:
+        if self.state(process)["statename"] in STOPPED:
             supervisor_client.require(self.layout).startProcess(process, False)
         self.wait_ready(process, wait_s)
 
@@ -174,7 +135,7 @@ class Stack:
         row, env = next(p for p in self.processes if p.name == process), self.env
 
         def is_up() -> bool:  # the state first: what a killed process left behind may still answer in its place
-            return self._state(process)["statename"] == "RUNNING" and readiness.is_ready(row, env)
+            return self.state(process)["statename"] == "RUNNING" and readiness.is_ready(row, env)
 
         if not holds(is_up, within_s=wait_s):
             raise StackError(
@@ -182,33 +143,3 @@ class Stack:
                     [process], supervisor_client.states(supervisor_client.require(self.layout)), self.layout.tail
                 )
             )
-
-    def logs(self, process: str) -> str:
-        """The end of what it wrote, some 64 kB."""
-        return self.layout.tail(process)
-
-    def matching(self, name: str) -> list[str]:
-        """The processes of that name, or of the service of that name. Raises: StackError when there are none."""
-        names = [process.name for process in self.processes]
-        found = [each for each in names if each == name] or [each for each in names if each.startswith(name + "-")]
-        if not found:
-            raise StackError(f"there is no process or service {name!r}. There are: {', '.join(names)}.")
-        return found
-
-    def _state(self, process: str) -> dict[str, Any]:
-        states = supervisor_client.states(supervisor_client.require(self.layout))
-        if process not in states:
-            raise StackError(f"there is no process {process!r}. There are: {', '.join(states)}.")
-        return states[process]
-
-
-def _row(process: Process, state: Mapping[str, Any] | None, ready: bool) -> dict[str, Any]:
-    known = state or {"statename": "DOWN", "pid": 0, "description": ""}
-    return {
-        "name": process.name,
-        "state": str(known["statename"]).lower(),
-        "ready": ready and known["statename"] == "RUNNING",
-        "pid": known["pid"],
-        "port": process.port,
-        "description": known["description"],
-    }

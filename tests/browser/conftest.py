@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-from deploy.local.stack import Stack
+from deploy.deployment import Deployment
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic"]
@@ -17,7 +17,7 @@ REFUSED = "Failed to load resource"  # what Chromium says of any 4xx, also of on
 
 
 @pytest.fixture(scope="session")
-def stack_url(stack: Stack) -> str:
+def stack_url(stack: Deployment) -> str:
     """Where the front door answers, without a slash at the end."""
     return stack.url
 

@@ -10,7 +10,7 @@ import redis
 
 from deploy.local.ports import free_settings
 from deploy.local.stack import Stack
-from tests.chaos.shop import ShopUnderTest
+from tests.chaos.shop import LocalShop, ShopUnderTest
 from tests.conftest import QUICK
 
 SLOW = Path(__file__).parent
@@ -25,10 +25,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShopUnderTest]:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalShop]:
     """A whole stack for the faults that it must survive without a trace."""
     with Stack(tmp_path_factory.mktemp("chaos"), free_settings() | QUICK) as stack:
-        yield ShopUnderTest(stack)
+        yield LocalShop(stack)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import redis
 
+from deploy.deployment import Deployment
 from deploy.local.stack import Stack
 from sagashop.audit.auditor import Auditor, Report
 from sagashop.cli.audit import FrontDoor
@@ -22,7 +23,7 @@ T = TypeVar("T")
 class ShopUnderTest:
     """What every test of this folder needs. Products and the operator are made once."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Deployment) -> None:
         self.stack, self.people = stack, People(stack.url, stack.env)
         self.operator = self.people.operator()
         self.auditor = Auditor(FrontDoor(self.operator))
@@ -46,6 +47,12 @@ class ShopUnderTest:
         report = self.settle()
         report.assert_all(accepted)
         return report
+
+
+class LocalShop(ShopUnderTest):
+    """One of processes of this machine, beside which others may be started."""
+
+    stack: Stack
 
 
 def insist(do: Callable[[], T], within_s: float = 90) -> T:

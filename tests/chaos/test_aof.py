@@ -17,19 +17,19 @@ import pytest
 from deploy.local.ports import free_settings
 from deploy.local.stack import Stack
 from tests.chaos.load import Load
-from tests.chaos.shop import ShopUnderTest, insist, place
+from tests.chaos.shop import LocalShop, insist, place
 from tests.conftest import QUICK
 from tests.servers import eventually
 
 
 @pytest.fixture(scope="module")
-def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShopUnderTest]:
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalShop]:
     """A stack of these tests alone: the last one leaves damage behind."""
     with Stack(tmp_path_factory.mktemp("aof"), free_settings() | QUICK) as stack:
-        yield ShopUnderTest(stack)
+        yield LocalShop(stack)
 
 
-def cut(shop: ShopUnderTest, within: bytes) -> None:
+def cut(shop: LocalShop, within: bytes) -> None:
     """Cut redis-ledger's file in the middle of the last record that holds these bytes, and start it again."""
     shop.stack.stop("redis-ledger")
     (file,) = newest(shop.stack.layout.home / "redis-ledger" / "appendonlydir")
@@ -44,7 +44,7 @@ def newest(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.incr.aof"))[-1:]
 
 
-def test_a_cut_within_an_acknowledgement_loses_nothing(mortal: ShopUnderTest) -> None:
+def test_a_cut_within_an_acknowledgement_loses_nothing(mortal: LocalShop) -> None:
     load = Load(mortal, orders=60, per_s=30, seed=12)
     load.run()
     mortal.settle()
@@ -52,7 +52,7 @@ def test_a_cut_within_an_acknowledgement_loses_nothing(mortal: ShopUnderTest) ->
     mortal.assert_nothing_lost(load.accepted)
 
 
-def test_a_lost_commit_is_made_again_and_the_journal_knows_it_already(mortal: ShopUnderTest) -> None:
+def test_a_lost_commit_is_made_again_and_the_journal_knows_it_already(mortal: LocalShop) -> None:
     customer = mortal.people.customer()
     customer_id = customer.get("/api/session")["customer_id"]
     mortal.settle()
@@ -68,7 +68,7 @@ def test_a_lost_commit_is_made_again_and_the_journal_knows_it_already(mortal: Sh
     assert report.orders[order_id] == "completed"
 
 
-def test_an_order_that_the_disk_lost_is_named_by_the_audit_and_the_shop_goes_on(mortal: ShopUnderTest) -> None:
+def test_an_order_that_the_disk_lost_is_named_by_the_audit_and_the_shop_goes_on(mortal: LocalShop) -> None:
     """The journal has the order and redis-ledger has not: it stays as it was, until a person decides what to do."""
     customer = mortal.people.customer()
     mortal.settle()
@@ -91,7 +91,7 @@ def test_an_order_that_the_disk_lost_is_named_by_the_audit_and_the_shop_goes_on(
 
 def test_what_is_written_after_a_cut_is_there_after_the_next_start(tmp_path: Path) -> None:
     with Stack(tmp_path, free_settings() | QUICK) as stack:
-        shop = ShopUnderTest(stack)
+        shop = LocalShop(stack)
         shop.settle()
         cut(shop, b"XADD")
         shop.settle()
@@ -101,10 +101,10 @@ def test_what_is_written_after_a_cut_is_there_after_the_next_start(tmp_path: Pat
         shop.assert_nothing_lost([order_id])
 
 
-def steps(shop: ShopUnderTest, order_id: str) -> dict[str, str]:
+def steps(shop: LocalShop, order_id: str) -> dict[str, str]:
     found = shop.operator.get(f"/api/orders/{order_id}/timeline")["steps"]
     return {step["step"]: step["status"] for step in found}
 
 
-def account(shop: ShopUnderTest, customer_id: str) -> Any:
+def account(shop: LocalShop, customer_id: str) -> Any:
     return shop.operator.get(f"/api/accounts/{customer_id}")

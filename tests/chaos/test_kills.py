@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from deploy.local.stack import Stack
+from deploy.deployment import Deployment
 from tests.chaos.load import Load
 from tests.chaos.shop import ShopUnderTest
 from tests.servers import eventually
@@ -23,8 +23,8 @@ VICTIMS = (
 )
 
 
-def kill_each(stack: Stack, *, seed: int) -> None:
-    """SIGKILL every victim, one every few seconds in an order of the seed; supervisor starts each again."""
+def kill_each(stack: Deployment, *, seed: int) -> None:
+    """SIGKILL every victim, one every few seconds in an order of the seed; each is started again."""
     order = random.Random(seed).sample(VICTIMS, len(VICTIMS))
     for victim in order:
         time.sleep(EVERY_S)

@@ -13,13 +13,13 @@ from services.orders.settings import OrdersSettings
 from tests.chaos.beside import beside
 from tests.chaos.load import Load
 from tests.chaos.proxy import LossyProxy
-from tests.chaos.shop import ShopUnderTest
+from tests.chaos.shop import LocalShop
 from tests.servers import eventually
 
 
 @pytest.mark.parametrize("service", ["orders", "payments", "fulfillment"])
 def test_a_worker_that_loses_answers_to_its_reads_and_commits_doubles_nothing(
-    shop: ShopUnderTest, tmp_path: Path, service: str
+    shop: LocalShop, tmp_path: Path, service: str
 ) -> None:
     name = f"{service}-worker"
     told = json.loads(shop.stack.layout.spec(name).read_text())["env"]
@@ -40,7 +40,7 @@ def test_a_worker_that_loses_answers_to_its_reads_and_commits_doubles_nothing(
     assert report.statuses["completed"]
 
 
-def test_an_order_whose_answer_was_lost_and_which_is_sent_again_is_one_order(shop: ShopUnderTest) -> None:
+def test_an_order_whose_answer_was_lost_and_which_is_sent_again_is_one_order(shop: LocalShop) -> None:
     told = json.loads(shop.stack.layout.spec("orders-web-1").read_text())["env"]
     customer = shop.people.customer()
     before = len(shop.settle().orders)

@@ -14,7 +14,7 @@ import redis
 from sagashop import keys
 from tests.chaos.beside import beside
 from tests.chaos.load import Load
-from tests.chaos.shop import ShopUnderTest
+from tests.chaos.shop import LocalShop
 from tests.conftest import QUICK
 from tests.servers import eventually
 
@@ -37,7 +37,7 @@ def stop_at_work(ledger: redis.Redis, pid: int, service: str, consumer: str) -> 
 
 @pytest.mark.parametrize("service", ["payments", "fulfillment"])
 def test_a_worker_stopped_beyond_the_visibility_time_and_resumed_doubles_nothing(
-    shop: ShopUnderTest, ledger: redis.Redis, tmp_path: Path, service: str
+    shop: LocalShop, ledger: redis.Redis, tmp_path: Path, service: str
 ) -> None:
     name = f"{service}-worker"
     load = Load(shop, orders=600, per_s=60, seed=4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.backup.compose import ComposeSite
 from deploy.backup.local import LocalSite
 from deploy.backup.restoring import examine, restore
 from deploy.backup.saving import save
@@ -18,7 +18,7 @@ from deploy.local.stack import Stack
 from sagashop.cli.shop import Refused, Shop
 from sagashop.messages import new_id
 from tests.chaos.shop import ShopUnderTest, place
-from tests.conftest import QUICK
+from tests.conftest import QUICK, containers
 from tests.people import WELCOME_CENTS, People, balance
 from tests.servers import eventually
 
@@ -52,17 +52,23 @@ class Newcomers:
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    """A small stack of the test's own, whose .env outlives its home."""
-    settings = free_settings() | QUICK | {"ORDERS_REPLICAS": "1", "OPERATOR_EMAIL": "op@sagashop.example"}
-    with Stack(tmp_path / "home", settings, env_file=tmp_path / ".env") as running:
-        yield running
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LocalSite | ComposeSite]:
+    """A stack of the test's own, whose .env outlives its data."""
+    if request.config.getoption("--stack") == "compose":
+        with containers(tmp_path) as compose:
+            yield ComposeSite(compose, tmp_path)
+    else:
+        settings = free_settings() | QUICK | {"ORDERS_REPLICAS": "1"}
+        with Stack(tmp_path / "home", settings, env_file=tmp_path / ".env") as local:
+            yield LocalSite(local)
 
 
 @pytest.mark.feature("F21")
-@pytest.mark.timeout(240)
-def test_a_backup_taken_while_orders_flow_brings_back_a_shop_that_was_destroyed(stack: Stack, tmp_path: Path) -> None:
-    shop, site = ShopUnderTest(stack), LocalSite(stack)
+@pytest.mark.timeout(400)
+def test_a_backup_taken_while_orders_flow_brings_back_a_shop_that_was_destroyed(
+    site: LocalSite | ComposeSite, tmp_path: Path
+) -> None:
+    shop = ShopUnderTest(site.stack)
     customer = shop.people.customer()
     customer.put(f"/api/cart/lines/{shop.dear}", {"quantity": 3})
     newcomers = Newcomers(shop.people, shop.cheap)
@@ -77,8 +83,7 @@ def test_a_backup_taken_while_orders_flow_brings_back_a_shop_that_was_destroyed(
         before = dict(newcomers.orders)
         backup = save(site, tmp_path / "backups", two_more)
         two_more()
-    stack.down()
-    shutil.rmtree(stack.layout.home)
+    site.stack.destroy()
 
     restore(site, backup, examine(site, backup), print)
 

@@ -11,7 +11,7 @@ import pytest
 import redis
 from click.testing import CliRunner, Result
 
-from deploy.local.stack import Stack
+from deploy.deployment import Deployment
 from sagashop.cli import main
 from sagashop.cli.shop import Shop
 from tests.people import new_product, planted
@@ -21,7 +21,7 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(stack: Stack) -> Run:
+def run(stack: Deployment) -> Run:
     def invoke(*arguments: str, ok: bool = True) -> Result:
         result = CliRunner().invoke(main, ["--env-file", str(stack.env_file), "--url", stack.url, *arguments])
         assert (result.exit_code == 0) is ok, result.output
@@ -55,7 +55,7 @@ def test_streams_and_lag_are_listed(run: Run) -> None:
 
 
 @pytest.mark.feature("F14")
-def test_dead_letters_are_listed_replayed_and_discarded(run: Run, stack: Stack) -> None:
+def test_dead_letters_are_listed_replayed_and_discarded(run: Run, stack: Deployment) -> None:
     def letters() -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = read(run("--json", "dlq", "list", "--service", "payments"))
         return found

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from deploy.local.stack import Stack
+from deploy.deployment import Deployment
 from sagashop import keys
 from sagashop.cli.shop import Shop
 from tests.people import new_product, place, settled
@@ -18,14 +18,14 @@ from tests.servers import eventually
 
 
 @pytest.fixture
-def ledger(stack: Stack) -> Iterator[redis.Redis]:
+def ledger(stack: Deployment) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(stack.addresses["REDIS_LEDGER_URL"], decode_responses=True) as client:
         yield client
 
 
 @pytest.mark.parametrize("server", ["redis-ledger", "redis-session"])
 def test_redis_down_is_answered_within_two_seconds_and_service_resumes_by_itself(
-    stack: Stack, customer: Shop, operator: Shop, server: str
+    stack: Deployment, customer: Shop, operator: Shop, server: str
 ) -> None:
     sku = new_product(operator)
     body = {"lines": [{"sku": sku, "quantity": 1}]}

@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from deploy.local.processes import table
-from deploy.local.stack import Stack
+from deploy.deployment import Deployment
 from sagashop.cli.shop import Shop
 from sagashop.messages import new_id
 from tests.people import new_product, place, settled
@@ -20,13 +19,12 @@ SERVICES = ("storefront", "orders", "payments", "fulfillment", "notifications", 
 
 
 @pytest.mark.feature("F56")
-def test_every_process_says_that_it_lives_and_is_ready(stack: Stack) -> None:
-    for process in table(stack.env):
-        if process.service is None:
-            continue
+def test_every_process_says_that_it_lives_and_is_ready(stack: Deployment) -> None:
+    assert len(stack.services) == 18
+    for process in stack.services:
         for path in ("/livez", "/readyz"):
-            answer = requests.get(f"http://127.0.0.1:{process.port}{path}", timeout=5)
-            assert answer.status_code == 200, (process.name, path, answer.text)
+            answer = requests.get(stack.inside(process) + path, timeout=5)
+            assert answer.status_code == 200, (process, path, answer.text)
 
 
 @pytest.mark.feature("F54")
@@ -41,14 +39,14 @@ def test_every_service_has_an_openapi_document_and_a_page_for_it(guest: Shop, se
 
 
 @pytest.mark.feature("F50")
-def test_two_replicas_take_orders_and_share_the_session(stack: Stack, customer: Shop, operator: Shop) -> None:
+def test_two_replicas_take_orders_and_share_the_session(stack: Deployment, customer: Shop, operator: Shop) -> None:
     sku = new_product(operator)
     cookies = customer.session.cookies.get_dict()
-    replicas = [p for p in table(stack.env) if p.name.startswith("orders-web-")]
+    replicas = stack.matching("orders-web")
     assert len(replicas) == 2
     for replica in replicas:
         answer = requests.post(
-            f"http://127.0.0.1:{replica.port}/api/orders",
+            stack.inside(replica) + "/api/orders",
             json={"lines": [{"sku": sku, "quantity": 1}]},
             cookies=cookies,
             timeout=5,
@@ -56,7 +54,7 @@ def test_two_replicas_take_orders_and_share_the_session(stack: Stack, customer: 
         assert answer.status_code == 202, answer.text
 
 
-def another(stack: Stack, shop: Shop) -> Shop:
+def another(stack: Deployment, shop: Shop) -> Shop:
     """The same customer on a connection of its own."""
     copy = Shop(stack.url)
     copy.session.cookies.update(shop.session.cookies)
@@ -72,7 +70,9 @@ def whole(ask: Callable[[], requests.Response]) -> requests.Response:
 
 
 @pytest.mark.feature("F50")
-def test_killing_a_replica_loses_no_request_that_may_be_repeated(stack: Stack, customer: Shop, operator: Shop) -> None:
+def test_killing_a_replica_loses_no_request_that_may_be_repeated(
+    stack: Deployment, customer: Shop, operator: Shop
+) -> None:
     order_id = place(customer, new_product(operator))["order_id"]
 
     def ask(number: int) -> int:
@@ -85,7 +85,7 @@ def test_killing_a_replica_loses_no_request_that_may_be_repeated(stack: Stack, c
     stack.wait_ready("orders-web-1")
 
 
-def test_orders_placed_while_a_replica_dies_are_placed_once(stack: Stack, customer: Shop, operator: Shop) -> None:
+def test_orders_placed_while_a_replica_dies_are_placed_once(stack: Deployment, customer: Shop, operator: Shop) -> None:
     sku = new_product(operator, price_cents=1)
 
     def order(number: int) -> str:
@@ -118,7 +118,7 @@ def test_answers_carry_security_headers_and_a_request_id(guest: Shop) -> None:
 
 
 @pytest.mark.feature("F50")
-def test_a_service_that_is_down_is_answered_with_a_useful_problem(stack: Stack, guest: Shop) -> None:
+def test_a_service_that_is_down_is_answered_with_a_useful_problem(stack: Deployment, guest: Shop) -> None:
     stack.stop("analytics-web")
     try:
         answer = guest.send("GET", "/api/analytics/summary")
@@ -130,7 +130,7 @@ def test_a_service_that_is_down_is_answered_with_a_useful_problem(stack: Stack, 
 
 
 @pytest.mark.feature("F30")
-def test_logging_out_everywhere_ends_every_session(stack: Stack, people: object, guest: Shop) -> None:
+def test_logging_out_everywhere_ends_every_session(stack: Deployment, people: object, guest: Shop) -> None:
     body = {"name": "Test Customer", "email": f"{new_id()}@sagashop.example", "password": "correct horse battery"}
     guest.post("/api/customers", body)
     elsewhere = Shop(stack.url).log_in(body["email"], body["password"])

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 import requests
 
+from deploy.deployment import Deployment
 from deploy.local.ports import free_settings
 from deploy.local.processes import Process, table
 from deploy.local.stack import Stack
@@ -59,7 +60,7 @@ def kind(answer: requests.Response) -> str:
 
 @pytest.mark.feature("F50")
 def test_no_route_that_changes_something_answers_to_another_site(
-    stack: Stack, operator: Shop, unsafe_routes: list[Route]
+    stack: Deployment, operator: Shop, unsafe_routes: list[Route]
 ) -> None:
     assert {route.service for route in unsafe_routes} >= set(SETTINGS) - {"chat"}
     assert len(unsafe_routes) >= 40
@@ -86,7 +87,7 @@ def send(url: str, route: Route, cookies: Mapping[str, str], **options: object) 
     )
 
 
-def test_our_own_pages_and_programs_are_let_in(stack: Stack) -> None:
+def test_our_own_pages_and_programs_are_let_in(stack: Deployment) -> None:
     for headers in ({}, {"Sec-Fetch-Site": "same-origin", "Origin": stack.url}, {"Origin": stack.url}):
         answer = requests.delete(f"{stack.url}/api/cart", headers=headers, timeout=10)
         assert answer.status_code == 204, answer.text
@@ -100,21 +101,21 @@ def in_pieces() -> Iterator[bytes]:
 @pytest.mark.feature("F50")
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_over_64_kib_is_refused_at_the_front_door_and_by_every_service_itself(
-    stack: Stack, operator: Shop, unsafe_routes: list[Route], chunked: bool
+    stack: Deployment, operator: Shop, unsafe_routes: list[Route], chunked: bool
 ) -> None:
     cookies = operator.session.cookies.get_dict()
-    ports = {p.service: p.port for p in table(stack.env) if p.name.endswith(("-web", "-web-1"))}
+    inside = {service: stack.inside(stack.matching(f"{service}-web")[0]) for service in SETTINGS}
     with_body = [route for route in unsafe_routes if route.has_body]
     assert len({route.service for route in with_body}) >= 5
     for route in with_body:
-        for url in (stack.url, f"http://127.0.0.1:{ports[route.service]}"):
+        for url in (stack.url, inside[route.service]):
             answer = send(url, route, cookies, data=in_pieces() if chunked else TOO_LONG)
             assert (answer.status_code, kind(answer)) == (413, "too-large"), (url, route)
 
 
 @pytest.mark.feature("F50")
 @pytest.mark.parametrize("email", [f"{new_id()}@sagashop.example", "the demo customer"])
-def test_guessing_a_password_is_slowed_down_whether_the_account_exists_or_not(stack: Stack, email: str) -> None:
+def test_guessing_a_password_is_slowed_down_whether_the_account_exists_or_not(stack: Deployment, email: str) -> None:
     if email == "the demo customer":
         email = stack.env["DEMO_EMAIL"]
     guesses = [
@@ -155,7 +156,7 @@ EVERYWHERE = {
     ],
 )
 def test_every_kind_of_answer_has_the_headers_that_browsers_heed_and_names_no_version(
-    stack: Stack, method: str, path: str, status: int
+    stack: Deployment, method: str, path: str, status: int
 ) -> None:
     answer = requests.request(method, stack.url + path, timeout=10)
     assert answer.status_code == status
@@ -170,12 +171,12 @@ def test_every_kind_of_answer_has_the_headers_that_browsers_heed_and_names_no_ve
 
 
 @pytest.mark.parametrize(("query", "status", "kind_of_it"), [(9_000, 414, "too-long"), (7_500, 404, "unknown-product")])
-def test_a_path_that_is_too_long_is_a_problem_too(stack: Stack, query: int, status: int, kind_of_it: str) -> None:
+def test_a_path_that_is_too_long_is_a_problem_too(stack: Deployment, query: int, status: int, kind_of_it: str) -> None:
     answer = requests.get(f"{stack.url}/api/products/X?x={'x' * query}", timeout=10)
     assert (answer.status_code, kind(answer)) == (status, kind_of_it)
 
 
-def test_headers_that_are_too_long_are_a_problem_too(stack: Stack) -> None:
+def test_headers_that_are_too_long_are_a_problem_too(stack: Deployment) -> None:
     answer = requests.get(f"{stack.url}/api/products", headers={"X-Much": "x" * 9_000}, timeout=10)
     assert (answer.status_code, kind(answer)) == (431, "headers-too-large")
 
@@ -188,7 +189,9 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("request_bytes", UNREADABLE)
-def test_a_request_that_cannot_be_read_gets_a_problem_that_names_no_version(stack: Stack, request_bytes: bytes) -> None:
+def test_a_request_that_cannot_be_read_gets_a_problem_that_names_no_version(
+    stack: Deployment, request_bytes: bytes
+) -> None:
     with socket.create_connection(("127.0.0.1", int(stack.env["FRONT_PORT"])), timeout=5) as connection:
         connection.sendall(request_bytes)
         said = b"".join(iter(lambda: connection.recv(4096), b"")).decode()
@@ -198,7 +201,7 @@ def test_a_request_that_cannot_be_read_gets_a_problem_that_names_no_version(stac
 
 
 @pytest.mark.feature("F30")
-def test_every_cookie_is_out_of_reach_of_scripts_and_other_sites(stack: Stack) -> None:
+def test_every_cookie_is_out_of_reach_of_scripts_and_other_sites(stack: Deployment) -> None:
     with requests.Session() as browser:
         assert_safe(cookies_of_a_visit(browser, stack.url), secure=False)
 
@@ -231,6 +234,7 @@ def storefront_alone(env: Mapping[str, str]) -> list[Process]:
     return [p for p in table(env) if p.name in {"redis-ledger", "redis-session", "nginx", "storefront-web"}]
 
 
+@pytest.mark.local("starts a stack of its own without Docker")
 @pytest.mark.feature("F50")
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 def test_under_tls_cookies_are_secure_and_plain_http_only_redirects(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from itertools import cycle
 
 import pytest
 
-from deploy.local.stack import Stack
+from deploy.deployment import Deployment
 from sagashop.cli.shop import Shop
 from sagashop.messages import new_id
 from tests.people import WELCOME_CENTS, People, balance, new_product, place, settled, status_of, stock_of
@@ -20,8 +20,8 @@ ORDERS, PRICE_CENTS, BUYERS = 900, 100, 6
 VICTIMS = ("orders-worker", "payments-worker", "orders-web-1", "fulfillment-worker", "orders-projector")
 
 
-def kill_in_turn(stack: Stack, stopping: threading.Event, killed: list[str], *, every_s: float, seed: int) -> None:
-    """SIGKILL one process after the other; supervisor starts each again."""
+def kill_in_turn(stack: Deployment, stopping: threading.Event, killed: list[str], *, every_s: float, seed: int) -> None:
+    """SIGKILL one process after the other; each is started again."""
     chance = random.Random(seed)
     victims = list(VICTIMS)
     chance.shuffle(victims)
@@ -40,7 +40,9 @@ def buy(shop: Shop, sku: str, count: int) -> list[str]:
 
 @pytest.mark.feature("F20")
 @pytest.mark.timeout(240)
-def test_killing_workers_and_a_replica_loses_no_order_and_no_cent(stack: Stack, people: People, operator: Shop) -> None:
+def test_killing_workers_and_a_replica_loses_no_order_and_no_cent(
+    stack: Deployment, people: People, operator: Shop
+) -> None:
     sku = new_product(operator, price_cents=PRICE_CENTS, stock=ORDERS)
     opening = stock_of(operator, sku)["available"]
     buyers = [people.customer() for _ in range(BUYERS)]

@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from deploy.local.stack import Stack
+from deploy.deployment import Deployment
 from sagashop.cli.shop import Shop
 from tests.apps import SETTINGS
 from tests.people import People, new_product, place, settled
@@ -62,7 +62,7 @@ def nothing_stays_paused(operator: Shop) -> Iterator[None]:
 @pytest.mark.feature("F54")
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("service", SETTINGS)
-def test_a_service_keeps_to_its_document(stack: Stack, visitor: Shop, known: Names, service: str) -> None:
+def test_a_service_keeps_to_its_document(stack: Deployment, visitor: Shop, known: Names, service: str) -> None:
     schema = schemathesis.openapi.from_dict(visitor.get(f"/docs/{service}/openapi.json"))
     operations = sorted((found.ok() for found in schema.get_all_operations()), key=ends_the_session)  # type: ignore[union-attr]
     cookies = visitor.session.cookies.get_dict()

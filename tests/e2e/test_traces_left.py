@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
 import redis
 import requests
 
-from deploy.local.stack import Stack
+from deploy.deployment import Deployment
 from deploy.walls import ADMIN
 from sagashop import keys
 from sagashop.cli.shop import Shop
@@ -22,14 +21,14 @@ from tests.people import new_product, place, settled
 TOKEN = re.compile(rb"(?<![\w-])[\w-]{43}(?![\w-])")
 
 
-def lines(stack: Stack) -> Iterator[tuple[str, bytes]]:
-    for file in sorted((stack.layout.home / "log").iterdir()):
-        for line in file.read_bytes().splitlines():
-            yield file.name, line
+@pytest.fixture(scope="module")
+def lines(stack: Deployment, typed_in: list[str]) -> list[tuple[str, bytes]]:
+    """Everything that was logged, with the name of who wrote it."""
+    return list(stack.everything_logged())
 
 
 @pytest.fixture(scope="module")
-def typed_in(stack: Stack, operator: Shop) -> list[str]:
+def typed_in(stack: Deployment, operator: Shop) -> list[str]:
     """Traffic with secrets in it, where they belong and where they do not; what must not be seen anywhere."""
     passwords = [f"typed in {new_id()}" for _ in range(5)]
     email, url = f"{new_id()}@sagashop.example", stack.url
@@ -54,21 +53,19 @@ def typed_in(stack: Stack, operator: Shop) -> list[str]:
 
 
 @pytest.mark.feature("F33")
-def test_no_secret_is_in_any_log(stack: Stack, typed_in: list[str]) -> None:
-    cookie = (stack.layout.home / "rabbitmq" / ".erlang.cookie").read_text()
-    settings = [value for name, value in stack.env.items() if "PASSWORD" in name]
-    assert len(settings) > 10
-    secrets = {form.encode() for secret in [*typed_in, *settings, cookie] for form in (secret, quote(secret))}
-    found = {(name, line) for name, line in lines(stack) if any(secret in line for secret in secrets)}
+def test_no_secret_is_in_any_log(stack: Deployment, typed_in: list[str], lines: list[tuple[str, bytes]]) -> None:
+    assert len(stack.secrets) > 10
+    secrets = {form.encode() for secret in [*typed_in, *stack.secrets] for form in (secret, quote(secret))}
+    found = {(name, line) for name, line in lines if any(secret in line for secret in secrets)}
     assert found == set()
 
 
 @pytest.mark.feature("F33")
-def test_no_token_of_any_session_is_in_any_log(stack: Stack, typed_in: list[str]) -> None:
+def test_no_token_of_any_session_is_in_any_log(stack: Deployment, lines: list[tuple[str, bytes]]) -> None:
     with redis.Redis.from_url(stack.addresses["REDIS_SESSION_URL"], decode_responses=True) as client:
         live = set(client.scan_iter(keys.own("sessions", "token", "*"), count=1000))
     assert live
-    looks_like = {(name, match) for name, line in lines(stack) for match in TOKEN.findall(line)}
+    looks_like = {(name, match) for name, line in lines for match in TOKEN.findall(line)}
     tokens = {
         name for name, text in looks_like if keys.own("sessions", "token", hashlib.sha256(text).hexdigest()) in live
     }
@@ -77,10 +74,8 @@ def test_no_token_of_any_session_is_in_any_log(stack: Stack, typed_in: list[str]
 
 @pytest.mark.feature("F33")
 @pytest.mark.parametrize("server", ["REDIS_LEDGER_URL", "REDIS_SESSION_URL"])
-def test_no_service_has_run_into_a_wall(stack: Stack, typed_in: list[str], server: str) -> None:
+def test_no_service_has_run_into_a_wall(stack: Deployment, lines: list[tuple[str, bytes]], server: str) -> None:
     with redis.Redis.from_url(stack.addresses[server], decode_responses=True) as client:
         refused = [entry for entry in client.acl_log() if entry["username"] != ADMIN]
     assert refused == []
-    assert [
-        (name, line) for name, line in lines(stack) if b"NOPERM" in line or b"executing the script can't" in line
-    ] == []
+    assert [(name, line) for name, line in lines if b"NOPERM" in line or b"executing the script can't" in line] == []

@@ -135,6 +135,17 @@ def test_sound_files_are_not_touched(server: RedisServer) -> None:
     assert {path: path.stat().st_mtime_ns for path in incremental(server).parent.iterdir()} == before
 
 
+def test_the_manifest_that_redis_8_leaves_when_it_stops_is_understood(server: RedisServer) -> None:
+    manifest = incremental(server).parent / "appendonly.aof.manifest"
+    lines = [line.split(" startoffset")[0] for line in manifest.read_text().splitlines()]
+    with_offsets = [f"{line} startoffset 0 endoffset 99" if line.endswith("type i") else line for line in lines]
+    manifest.write_text("\n".join(with_offsets) + "\n")
+    cut_at(server, incremental(server).stat().st_size - 3)
+    done = mend(server)
+    assert done.returncode == 0
+    assert "are cut off" in done.stdout
+
+
 def test_the_first_start_has_nothing_to_mend(tmp_path: Path) -> None:
     assert mend(RedisServer(tmp_path)).returncode == 0
 

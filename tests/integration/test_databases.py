@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 
 from deploy import databases
+from deploy.__main__ import main
 from deploy.local import dotenv
-from deploy.local.__main__ import main
 from sagashop import sql
 from tests.mariadb import MariaDbServer
 

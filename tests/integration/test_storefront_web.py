@@ -554,3 +554,13 @@ def test_the_openapi_document_names_every_route(app: Flask) -> None:
     document = body(app.test_client().get("/docs/storefront/openapi.json"))
     paths = {rule.rule.replace("<", "{").replace(">", "}") for rule in app.url_map.iter_rules()}
     assert set(document["paths"]) == {path for path in paths if path.startswith(("/api/", "/admin/"))}
+
+
+@pytest.mark.feature("F51")
+def test_the_front_door_learns_whether_an_operator_is_logged_in(
+    app: Flask, browser: FlaskClient, operator: FlaskClient
+) -> None:
+    sign_up(browser, "customer@example.org")
+    assert app.test_client().get("/api/session/operator").status_code == 401
+    assert browser.get("/api/session/operator").status_code == 403
+    assert operator.get("/api/session/operator").status_code == 204

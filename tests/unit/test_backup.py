@@ -130,7 +130,7 @@ def test_what_a_killed_restore_had_set_aside_is_what_comes_back(tmp_path: Path, 
 
 
 def test_a_second_backup_at_the_same_time_is_refused(site: LocalSite) -> None:
-    with site.alone(), pytest.raises(StackError, match="another backup or restore"), LocalSite(site._stack).alone():
+    with site.alone(), pytest.raises(StackError, match="another backup or restore"), LocalSite(site.stack).alone():
         pass
 
 

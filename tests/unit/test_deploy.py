@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.config.nginx import UPSTREAMS
 from deploy.local import dotenv, engine, launch, nginx, packages, ports, render, servers
 from deploy.local.checks import checked
 from deploy.local.errors import StackError
@@ -89,44 +90,52 @@ def test_a_taken_port_is_told_with_the_process_and_the_setting_that_moves_it(env
 
 
 @pytest.mark.parametrize(
-    ("mode", "answers", "compose_file", "chosen", "remark"),
+    ("mode", "there", "chosen", "remark"),
     [
-        ("", False, True, "local", ""),
-        ("", False, False, "local", ""),
-        ("", True, True, "compose", ""),
-        ("", True, False, "local", "running the local mode"),
-        ("local", True, True, "local", ""),
-        ("compose", False, True, "compose", ""),
+        ("", "none", "local", ""),
+        ("", "no compose", "local", "docker-compose-plugin"),
+        ("", "ready", "compose", ""),
+        ("local", "ready", "local", ""),
+        ("compose", "ready", "compose", ""),
     ],
 )
 def test_the_mode_follows_the_setting_then_the_engine(
-    tmp_path: Path, mode: str, answers: bool, compose_file: bool, chosen: str, remark: str
+    mode: str, there: engine.Engine, chosen: str, remark: str
 ) -> None:
-    file = tmp_path / "docker-compose.yml"
-    if compose_file:
-        file.touch()
-    got, said = engine.choose(mode, answers=lambda: answers, compose_file=file)
+    got, said = engine.choose(mode, engine=lambda: there)
     assert got == chosen
     assert remark in said
     assert bool(said) == bool(remark)
 
 
-def test_a_mode_that_is_not_there_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("there", ["none", "no compose"])
+def test_a_mode_that_is_not_there_is_refused(there: engine.Engine) -> None:
     with pytest.raises(StackError, match="MODE=local"):
-        engine.choose("compose", answers=lambda: True, compose_file=tmp_path / "none")
+        engine.choose("compose", engine=lambda: there)
     with pytest.raises(StackError, match="local or compose"):
-        engine.choose("cloud")
+        engine.choose("cloud", engine=lambda: there)
 
 
-@pytest.mark.parametrize(("does", "expected"), [("exit 1", False), ("exec sleep 5", False), ("exit 0", True)])
+@pytest.mark.parametrize(
+    ("does", "expected"),
+    [("exit 1", "none"), ("exec sleep 5", "none"), ('[ "$1" = info ]', "no compose"), ("exit 0", "ready")],
+)
 def test_a_docker_client_counts_only_when_an_engine_answers_in_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, expected: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, expected: str
 ) -> None:
     docker = tmp_path / "docker"
     docker.write_text(f"#!/bin/sh\n{does}\n")
     docker.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert engine.engine_answers(within_s=0.5) is expected
+    assert engine.look(within_s=0.5) == expected
+
+
+def test_a_change_of_a_setting_leaves_every_other_line_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("# mine\nORDERS_REPLICAS=2\nEXTRA=1\n")
+    dotenv.change(file, "ORDERS_REPLICAS", "3")
+    dotenv.change(file, "NEW", "4")
+    assert file.read_text() == "# mine\nORDERS_REPLICAS=3\nEXTRA=1\nNEW=4\n"
 
 
 def test_services_are_told_addresses_and_not_what_is_none_of_their_business(
@@ -191,7 +200,7 @@ def test_orders_replicas_share_an_upstream_and_event_streams_have_another(env: d
     groups = {block.split(" {")[0]: block.count("server ") for block in text.split("upstream ")[1:]}
     assert groups["orders"] == 3
     assert groups["orders_live"] == 1
-    assert set(groups) == set(nginx.UPSTREAMS)
+    assert set(groups) == set(UPSTREAMS)
 
 
 @pytest.mark.parametrize("tls", ["on", "off"])

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, make_response
 
 from contracts.storefront import Activity, Kind
 from sagashop import log as logs
-from sagashop.errors import NotLoggedIn
+from sagashop.errors import Forbidden, NotLoggedIn
 from sagashop.web import auth
 from sagashop.web.inputs import Answer, Input, accepts
 from services.storefront import carts, cookies
@@ -94,6 +94,13 @@ def routes(shop: Shop) -> Blueprint:
         if who is None:
             return SessionView(logged_in=False, cart_id=cart_id)
         return SessionView(logged_in=True, customer_id=who.user_id, name=who.name, role=who.role, cart_id=cart_id)
+
+    @people.get("/session/operator")
+    @accepts(answers={204: None}, problems=[NotLoggedIn, Forbidden])
+    def operator() -> Answer:
+        """Is an operator logged in here? Nginx asks it before it lets anybody to the consoles."""
+        auth.require_operator()
+        return make_response("", 204)
 
     @people.delete("/session")
     @accepts(answers={204: None})

@@ -1,0 +1,1 @@
+"""The stack as containers: what `make` and the tests do with Docker Compose."""

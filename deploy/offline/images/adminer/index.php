@@ -1,0 +1,1 @@
+<?php include "/usr/share/adminer/adminer.php";

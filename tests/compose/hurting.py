@@ -1,0 +1,39 @@
+"""What is done to containers from outside. Each begins at once, and ends with its context."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from deploy.compose import docker
+from deploy.compose.stack import ComposeStack
+
+
+@contextmanager
+def paused(stack: ComposeStack, process: str) -> Iterator[None]:
+    """It stands still, and keeps its connections."""
+    container = stack.container(process).id
+    docker.run("pause", container)
+    try:
+        yield
+    finally:
+        docker.run("unpause", container)
+
+
+@contextmanager
+def cut_off(stack: ComposeStack, process: str) -> Iterator[None]:
+    """It goes on, and reaches nobody; nobody reaches it or finds its name."""
+    container, network = stack.container(process), f"{stack.name}_back"
+    docker.run("network", "disconnect", network, container.id)
+    try:
+        yield
+    finally:
+        docker.run("network", "connect", "--alias", container.service, network, container.id)
+
+
+def crash(stack: ComposeStack, process: str) -> None:
+    """Kill its first process behind the engine's back, as a fault of the program would end it."""
+    kill = f"kill -KILL {stack.pid(process)}"
+    image = f"{stack.name}/services:local"
+    rights = ("--pid=host", "--user=root", "--cap-drop=ALL", "--cap-add=KILL")
+    docker.run("run", "--rm", *rights, "--entrypoint=bash", image, "-c", kill)
