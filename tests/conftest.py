@@ -11,6 +11,7 @@ from deploy.local.ports import free_settings
 from deploy.local.stack import Stack
 from sagashop.cli.shop import Shop
 from tests.people import People
+from tests.rabbit import RabbitServer
 from tests.servers import RedisServer
 
 QUICK = {
@@ -66,6 +67,30 @@ def own_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
     yield make
     for server in servers:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """A RabbitMQ as deployed, with every service's user and queues. Tests use queues of names of their own."""
+    server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        yield server.start()
+    finally:
+        server.end()
+
+
+@pytest.fixture
+def own_rabbit(tmp_path: Path) -> Iterator[Callable[..., RabbitServer]]:
+    """Makes a broker that the test may stop and kill: `own_rabbit("{consumer_timeout, 2000}")`."""
+    servers: list[RabbitServer] = []
+
+    def make(settings: str = "") -> RabbitServer:
+        servers.append(RabbitServer(tmp_path / f"rabbitmq-{len(servers)}", settings))
+        return servers[-1].start()
+
+    yield make
+    for server in servers:
+        server.end()
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,8 @@ from deploy.local.errors import StackError
 from deploy.local.layout import Layout
 from deploy.local.processes import Process
 from deploy.walls import ADMIN, SERVERS, Server, aclfile, fingerprint, password_variable
+from deploy.walls_rabbit import definitions
+from deploy.walls_rabbit import password_variable as password_variable_rabbit
 
 Env = Mapping[str, str]
 ACLFILE = "users.acl"
@@ -50,7 +52,8 @@ def write(layout: Layout, env: Env) -> set[Server]:
         if write_private(folder / ACLFILE, aclfile(name, env)) and not restarts:
             changed.add(name)
     rabbit = layout.home / "rabbitmq"
-    write_private(rabbit / "rabbitmq.conf", rabbitmq_conf(env))
+    write_private(rabbit / "definitions.json", definitions(env))
+    write_private(rabbit / "rabbitmq.conf", rabbitmq_conf(layout, env))
     write_private(rabbit / "advanced.config", "[].\n")
     write_private(rabbit / "enabled_plugins", "[].\n")
     cookie = rabbit / ".erlang.cookie"
@@ -100,11 +103,22 @@ def redis_url(env: Env, name: Server, user: str) -> str:
     return f"redis://{user}:{quote(password, safe='')}@127.0.0.1:{int(env['PORT_BASE']) + SERVERS[name]}/0"
 
 
-def rabbitmq_conf(env: Env) -> str:
-    """The first start makes the user of the settings, and so never the well-known guest."""
+def rabbitmq_url(env: Env, user: str = "") -> str:
+    """Where RabbitMQ answers, with the log-in of its admin, or of a service."""
+    name = user or env["RABBITMQ_USER"]
+    password = env[password_variable_rabbit(user)] if user else env["RABBITMQ_PASSWORD"]
+    return f"amqp://{quote(name, safe='')}:{quote(password, safe='')}@127.0.0.1:{int(env['PORT_BASE']) + 2}/%2F"
+
+
+def rabbitmq_conf(layout: Layout, env: Env) -> str:
+    """Every start takes users, permissions and queues from the definitions, and so never makes the well-known guest.
+
+    The comment makes a change of the definitions restart the server.
+    """
     return (
+        f"# definitions: {fingerprint(definitions(env))[:12]}\n"
         f"listeners.tcp.1 = 127.0.0.1:{int(env['PORT_BASE']) + 2}\n"
-        f"default_user = {env['RABBITMQ_USER']}\ndefault_pass = {env['RABBITMQ_PASSWORD']}\n"
+        f"load_definitions = {layout.home}/rabbitmq/definitions.json\n"
         "vm_memory_high_watermark.absolute = 512MiB\ndisk_free_limit.absolute = 200MB\n"
         "log.file = false\nlog.console = true\nlog.console.level = info\n"
     )
