@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help up down ps logs restart reset servers test-servers test test-full bench lint fmt lock clean
+.PHONY: help up down ps logs restart reset servers test-servers test test-full test-rabbit-bus bench lint fmt lock clean
 
 PYTHON ?= python3
 LOCAL := .venv/bin/python -m deploy.local
@@ -42,6 +42,9 @@ test-servers: .venv/.lock
 
 test: .venv/.dev-lock test-servers ## run the tests, without the slow ones
 	.venv/bin/python -m pytest -m 'not slow' $(ARGS)
+
+test-rabbit-bus: .venv/.dev-lock test-servers ## run the tests of the whole stack once more, with RabbitMQ as the bus
+	BUS=rabbitmq .venv/bin/python -m pytest tests/e2e tests/chaos $(ARGS)
 
 test-full: .venv/.dev-lock test-servers ## run all tests
 	.venv/bin/python -m pytest $(ARGS)

@@ -165,7 +165,8 @@ def run(service: str, settings: Settings, make_handlers: Callable[[], Handlers],
         signal.signal(number, lambda *_: stopping.set())
     bus: Bus = connect_bus(settings)
     inbox = bus.inbox(service, handlers, settings.worker_name)
-    loops = (inbox.tend, trimmer(settings, own_channels(service), groups=[service]), *beside)
+    trim = trimmer(settings, own_channels(service), groups=[service])
+    loops = (inbox.tend, trim, *bus.beside(service, settings.worker_name), *beside)
     crashed = threading.Event()
     threads = [threading.Thread(target=_until, args=(loop, stopping, crashed), daemon=True) for loop in loops]
 
@@ -178,6 +179,7 @@ def run(service: str, settings: Settings, make_handlers: Callable[[], Handlers],
             thread.start()
         log.info("worker.started", consumer=settings.worker_name, channels=handlers.channels)
         Worker(inbox, handlers, settings).run(stopping, pulse, prepare, inbox.paused)
+        inbox.close()
         for thread in threads:
             thread.join(timeout=5)
     log.info("worker.stopped")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,8 +24,10 @@ QUICK = {
     "SHIPMENT_TIMEOUT_S": "2",
     "RATE_LOGIN": "100r/s",
     "RATE_SIGNUP": "100r/s",
+    "BUS": os.environ.get("BUS") or "redis",
 }
-"""Shorter waits than a real stack has, so that tests of recovery do not take minutes, and wider limits."""
+"""Shorter waits than a real stack has, so that tests of recovery do not take minutes, and wider limits. The whole stack
+runs on the bus that the environment names: `make test-rabbit-bus`."""
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ HEARTBEAT_S = 15
 BLOCKED_S = 30
 """A broker short of memory or disk stops reading from publishers; the connection is given up after so long."""
 CONNECT_TIMEOUT_S = 2.0
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 2.0
 
 
 def parameters(url: str, name: str) -> pika.URLParameters:
@@ -77,7 +77,7 @@ def short_channel(url: str, name: str) -> Iterator[Any]:
 
 
 class Pauses:
-    """How long to wait before the next attempt: doubled each time up to 5 s, with jitter, until `over` is called."""
+    """How long to wait before the next attempt: doubled each time up to 2 s, with jitter, until `over` is called."""
 
     def __init__(self) -> None:
         self._jitter = random.Random()  # noqa: S311 - spreads reconnects, guards nothing

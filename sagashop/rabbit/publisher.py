@@ -31,6 +31,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     headers: small and few; each costs time on both sides
     ttl_ms:  the broker drops it (or dead-letters it, as the queue says) when nobody took it for so long
     type:    the kind of message, as `type` on the wire
+    must:    it is an error (`NotTaken`) when it reaches no queue; an event that nobody hears need not
     """
 
     exchange: str
@@ -41,6 +42,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     ttl_ms: int | None = None
     type: str = ""
     content_type: str = "application/json"
+    must: bool = True
 
 
 class NotTaken(SagashopError):
@@ -164,7 +166,7 @@ class Publisher:
                 self._waiting.popleft()
             self._unconfirmed[self._next_tag] = (batch, message)
             self._next_tag += 1
-            self._channel.basic_publish(message.exchange, message.key, message.body, _properties(message), True)
+            self._channel.basic_publish(message.exchange, message.key, message.body, _properties(message), message.must)
 
     def _on_return(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         """It reached no queue. The confirmation follows: the broker is done with it."""

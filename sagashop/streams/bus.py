@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
-from sagashop import keys, redis_clients
-from sagashop.bus import GuardFailed
+from sagashop import redis_clients
+from sagashop.bus import GuardFailed, Inbox
 from sagashop.errors import Unavailable
 from sagashop.streams import commit
-from sagashop.streams.commit import Keys, Scripts, compile_effects, flat, load_rows
+from sagashop.streams.commit import Keys, Outlet, Scripts, compile_effects, load_rows, straight
 from sagashop.streams.inbox import RedisInbox
 
 if TYPE_CHECKING:
@@ -27,12 +28,14 @@ NO_GUARDS = 0
 class RedisBus:
     """See `sagashop.bus.Bus`. One per process; its clients' pools are thread-safe."""
 
+    outlet: Outlet = staticmethod(straight)
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.redis = redis_clients.ledger(settings)
         self._scripts = Scripts(self.redis)
 
-    def inbox(self, service: str, handlers: Handlers, consumer: str) -> RedisInbox:
+    def inbox(self, service: str, handlers: Handlers, consumer: str) -> Inbox:
         return RedisInbox(
             service, handlers.channels, consumer,
             redis=self.redis, blocking=redis_clients.blocking(self._settings), settings=self._settings,
@@ -40,7 +43,7 @@ class RedisBus:
 
     def admit(self, service: str, effects: Effects, trace: str = "") -> None:
         places = Keys()
-        self._admit(places, compile_effects(effects, places, service=service, trace=trace))
+        self._admit(places, compile_effects(effects, places, service=service, trace=trace, outlet=self.outlet))
 
     def _admit(self, places: Keys, words: Sequence[str | int]) -> None:
         try:
@@ -67,6 +70,9 @@ class RedisBus:
             return
         places, words = Keys(), list[str | int]([NO_GUARDS])
         for envelope in envelopes:
-            fields = flat(envelope)
-            words += (len(fields) + 3, "XADD", places.place(keys.stream(envelope.message.channel)), "*", *fields)
+            stream, fields = self.outlet(envelope.producer, envelope)
+            words += (len(fields) + 3, "XADD", places.place(stream), "*", *fields)
         self._admit(places, words)
+
+    def beside(self, service: str, consumer: str) -> Sequence[Callable[[threading.Event], None]]:
+        return ()

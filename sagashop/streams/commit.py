@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,18 @@ class Keys:
         return self._places.setdefault(key, len(self._places) + 1)
 
 
-def compile_effects(effects: Effects, places: Keys, *, service: str, trace: str) -> list[str | int]:
+Outlet = Callable[[str, Envelope], tuple[str, list[str]]]
+"""Where a service puts a message, as XADD takes it: the stream, and the flat wire fields."""
+
+
+def straight(service: str, envelope: Envelope) -> tuple[str, list[str]]:
+    """Onto the stream of its channel, where its readers find it."""
+    return keys.stream(envelope.message.channel), flat(envelope)
+
+
+def compile_effects(
+    effects: Effects, places: Keys, *, service: str, trace: str, outlet: Outlet = straight
+) -> list[str | int]:
     """Effects as the words of apply.lua: guards, writes, messages, timers."""
     now, guards, commands = now_ms(), list[str | int](), list[str | int]()
 
@@ -75,7 +86,8 @@ def compile_effects(effects: Effects, places: Keys, *, service: str, trace: str)
                 command("DEL", key)
     for emission in effects.emit:
         envelope = seal(emission, service=service, trace=trace, time_ms=now)
-        command("XADD", keys.stream(envelope.message.channel), "*", *flat(envelope))
+        stream, wire = outlet(service, envelope)
+        command("XADD", stream, "*", *wire)
     for timer in effects.timers:
         member = f"{type(timer.message).__name__} {encode(timer.message)}"
         if isinstance(timer, SetTimer):
@@ -112,7 +124,8 @@ class Scripts:
         self._text = {
             "commit": lua("commit.lua", using="apply.lua"),
             "admit": lua("admit.lua", using="apply.lua"),
-            **{name: lua(f"{name}.lua") for name in ("dead", "replay", "due", "trim")},
+            "fenced": lua("fenced.lua", using="apply.lua"),
+            **{name: lua(f"{name}.lua") for name in ("dead", "buried", "replay", "due", "trim")},
         }
         self._sha: dict[str, str] = {}
 
