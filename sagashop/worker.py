@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
+from sagashop import buses, redis_clients
 from sagashop import log as logging
 from sagashop.batch import chained
 from sagashop.bus import Bus, Delivery, Inbox, connect_bus
@@ -170,8 +171,10 @@ def run(service: str, settings: Settings, make_handlers: Callable[[], Handlers],
     crashed = threading.Event()
     threads = [threading.Thread(target=_until, args=(loop, stopping, crashed), daemon=True) for loop in loops]
 
+    claimed = buses.claim(redis_clients.ledger(settings), service, settings.bus)
+
     def prepare() -> None:
-        for check in (inbox.prepare, *needs):
+        for check in (claimed, inbox.prepare, *needs):
             check()
 
     with serve_health(settings.bind_host, settings.health_port, pulse):
