@@ -10,6 +10,7 @@ import pytest
 
 from deploy.local.ports import free_settings
 from deploy.local.stack import Stack
+from deploy.walls_rabbit import PARTS
 from sagashop.cli.shop import Shop
 from tests.people import People
 from tests.rabbit import RabbitServer
@@ -80,6 +81,13 @@ def rabbit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitSe
         yield server.start()
     finally:
         server.end()
+
+
+@pytest.fixture
+def emptied_rabbit(rabbit_server: RabbitServer) -> RabbitServer:
+    """The shared one, with nothing in the services' queues."""
+    rabbit_server.purge(queue.name for part in PARTS.values() for queue in part.queues)
+    return rabbit_server
 
 
 @pytest.fixture

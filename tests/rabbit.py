@@ -6,7 +6,7 @@ import contextlib
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,11 @@ class RabbitServer:
         """A blocking channel to look and meddle."""
         with contextlib.closing(pika.BlockingConnection(pika.URLParameters(self.url(user)))) as connection:
             yield connection.channel()
+
+    def purge(self, queues: Iterable[str]) -> None:
+        with self.channel() as channel:
+            for queue in queues:
+                channel.queue_purge(queue)
 
     def depth(self, queue: str) -> int:
         """Messages that wait in a queue."""

@@ -19,7 +19,7 @@ from deploy.local.servers import rabbitmq_url, redis_url
 from deploy.walls import ADMIN, WALLS
 from deploy.walls_rabbit import PARTS
 from sagashop import keys
-from sagashop.rabbit.relay import GROUP
+from sagashop.rabbit.events import GROUP
 
 Env = Mapping[str, str]
 DRAIN_S = 60.0

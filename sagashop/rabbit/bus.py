@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sagashop import keys, redis_clients
-from sagashop.rabbit.inbox import RabbitInbox
-from sagashop.rabbit.relay import CHANNEL, GROUP, Relay
+from sagashop.rabbit.events import CHANNEL, GROUP
 from sagashop.streams.bus import RedisBus
 from sagashop.streams.commit import flat
 from sagashop.streams.retention import trimmer
@@ -23,6 +22,7 @@ from sagashop.streams.retention import trimmer
 if TYPE_CHECKING:
     from sagashop.handlers import Handlers
     from sagashop.messages import Envelope
+    from sagashop.rabbit.inbox import RabbitInbox
 
 
 def outbox(service: str, envelope: Envelope) -> tuple[str, list[str]]:
@@ -39,11 +39,15 @@ class RabbitBus(RedisBus):
     outlet = staticmethod(outbox)
 
     def inbox(self, service: str, handlers: Handlers, consumer: str) -> RabbitInbox:
+        from sagashop.rabbit.inbox import RabbitInbox  # here, so that a web process loads no pika
+
         return RabbitInbox(
             service, handlers, consumer or socket.gethostname(),
             redis=self.redis, blocking=redis_clients.blocking(self._settings), settings=self._settings, outlet=outbox,
         )  # fmt: skip
 
     def beside(self, service: str, consumer: str) -> Sequence[Callable[[threading.Event], None]]:
+        from sagashop.rabbit.relay import Relay
+
         relay = Relay(service, self._settings, consumer or socket.gethostname())
         return relay.run, trimmer(self._settings, [f"{service}.out"], groups=[GROUP])

@@ -14,6 +14,10 @@ from sagashop.rabbit.layout import work_queue
 from sagashop.rabbit.topology import Binding, Exchange, Topology
 
 EVENTS = "sagashop.events"
+GROUP = "relay"
+"""The group by which a service's relay reads the service's own streams."""
+CHANNEL = "channel"
+"""The field that tells where an entry of the stream `<service>.out` goes."""
 INBOX = "inbox"
 STEPS_S = (5, 10, 20, 40)
 """Pauses between the attempts at a message of the bus, seconds; VISIBILITY_S may shorten them."""

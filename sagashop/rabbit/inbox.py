@@ -21,11 +21,11 @@ from sagashop import keys
 from sagashop.bus import Delivery
 from sagashop.messages import new_id, now_ms
 from sagashop.rabbit.consumer import ATTEMPT
-from sagashop.rabbit.events import STEPS_S, bus_part, inbox_queue
+from sagashop.rabbit.events import GROUP, STEPS_S, bus_part, inbox_queue
 from sagashop.rabbit.layout import delay_queue, work_exchange
 from sagashop.rabbit.prefetch import Fetched, Prefetch, Ticket
 from sagashop.rabbit.publisher import NotTaken, Outgoing, Publisher
-from sagashop.rabbit.relay import GROUP, make_group
+from sagashop.rabbit.relay import make_group
 from sagashop.rabbit.topology import declare
 from sagashop.streams import commit
 from sagashop.streams.commit import Keys, Outlet, Scripts, compile_effects, load_rows

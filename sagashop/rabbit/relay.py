@@ -18,7 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from sagashop import keys, redis_clients
 from sagashop.errors import NotReachable
-from sagashop.rabbit.events import EVENTS, routing_key
+from sagashop.rabbit.events import CHANNEL, EVENTS, GROUP, routing_key
 from sagashop.rabbit.publisher import NotTaken, Outgoing, Publisher
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-GROUP = "relay"
-CHANNEL = "channel"
-"""The field that tells where an entry of the stream `<service>.out` goes."""
 BATCH, BLOCK_MS = 500, 500
 STUCK_S = 1.0
 ABANDONED_MS = 60_000

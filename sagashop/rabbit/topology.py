@@ -16,10 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pika.exceptions import AMQPError, ChannelClosedByBroker
-
 from sagashop.errors import SagashopError
-from sagashop.rabbit.connection import not_reachable, short_channel
 
 PRECONDITION_FAILED, NOT_FOUND, ACCESS_REFUSED = 406, 404, 403
 _difference = re.compile(
@@ -123,6 +120,8 @@ def declare(url: str, name: str, topology: Topology) -> None:
         Mismatch:     something stands there under the same name with other arguments, or may not be declared by us;
                       everything else has been declared
     """
+    from sagashop.rabbit.connection import short_channel  # web processes show a topology, and load no pika for it
+
     with short_channel(url, name) as channel:
         wrong = list(_declare_each(channel.connection, channel, topology, url))
     if wrong:
@@ -130,6 +129,10 @@ def declare(url: str, name: str, topology: Topology) -> None:
 
 
 def _declare_each(connection: Any, channel: Any, topology: Topology, url: str) -> Iterator[str]:
+    from pika.exceptions import AMQPError, ChannelClosedByBroker
+
+    from sagashop.rabbit.connection import not_reachable
+
     items: list[Exchange | Queue | Binding] = [*topology.exchanges, *topology.queues, *topology.bindings]
     for item in items:
         try:
@@ -153,7 +156,7 @@ def _declare_one(channel: Any, item: Exchange | Queue | Binding) -> None:
             channel.queue_bind(item.queue, item.exchange, item.key)
 
 
-def _explain(item: Exchange | Queue | Binding, refused: ChannelClosedByBroker) -> str:
+def _explain(item: Exchange | Queue | Binding, refused: Any) -> str:
     text = str(refused.reply_text)
     name = item.name if not isinstance(item, Binding) else f"{item.exchange} to {item.queue}"
     what = type(item).__name__.lower()

@@ -14,7 +14,9 @@ from sagashop import keys
 from sagashop.effects import Add, Effects
 from sagashop.health import Pulse
 from sagashop.messages import Envelope, now_ms
+from sagashop.rabbit.events import bus_part, inbox_queue
 from sagashop.rabbit.relay import to_wire
+from sagashop.rabbit.topology import declare
 from sagashop.worker import Worker
 from tests.integration.rabbit_toy import BLOCK_MS, QUEUE, RabbitToy
 from tests.integration.toy import COMMANDS, NEWS, Count, Counted, Move, News, Toy, handlers, row
@@ -170,6 +172,28 @@ def test_a_service_hears_only_the_types_it_handles(toy: RabbitToy) -> None:
 
 
 toy_fields = Toy.fields
+
+
+def test_a_new_service_joins_by_binding_with_no_change_elsewhere(toy: RabbitToy) -> None:
+    newcomer = bus_part("newcomer", [Counted])
+    declare(toy.server.url(), "test", newcomer)
+    try:
+        toy.tell(Count("a"))
+        toy.work(toy.worker())
+        eventually(lambda: toy.server.depth(inbox_queue("newcomer")) == 1)
+    finally:
+        with toy.server.channel() as channel:
+            for queue in newcomer.queues:
+                channel.queue_delete(queue.name)
+
+
+def test_a_command_that_nobody_takes_yet_waits_for_its_reader(toy: RabbitToy) -> None:
+    toy.forget()  # the queue is not there
+    toy.bus.publish([_sealed(Count("a"))])
+    (relay, *_) = toy.relays
+    assert relay.step(1) == 0
+    worker = toy.worker()  # declares it
+    eventually(lambda: toy.work(worker) and toy.row("a") == {"n": "1"})
 
 
 def test_two_workers_on_one_row_lose_no_move(toy: RabbitToy) -> None:
