@@ -163,17 +163,17 @@ class RabbitInbox:
             held = self._alone.popleft()
             if _name(held.delivery) not in self._held:
                 continue
+            held.handed_over = True  # first, so that an error of Redis here leaves it to `prepare`
             if held.redelivered:
                 tries = self._count(held.delivery)
                 held.delivery = msgspec.structs.replace(held.delivery, attempt=held.delivery.attempt + tries)
                 held.redelivered = False
-            held.handed_over = True
             yield held.delivery
 
     def _count(self, delivery: Delivery) -> int:
         """The broker counts all that a dead worker had in its hands; here only what a worker was at."""
         key = keys.tries(self.service)
-        pipe = self._redis.pipeline(transaction=True)
+        pipe = self._redis.pipeline(transaction=False)
         pipe.hincrby(key, delivery.entry, 1)
         pipe.expire(key, TRIES_KEEP_S)
         return int(pipe.execute()[0])
