@@ -47,7 +47,9 @@ class RabbitBus(RedisBus):
         )  # fmt: skip
 
     def beside(self, service: str, consumer: str) -> Sequence[Callable[[threading.Event], None]]:
+        from sagashop.rabbit.dead_letters import mover
         from sagashop.rabbit.relay import Relay
 
         relay = Relay(service, self._settings, consumer or socket.gethostname())
-        return relay.run, trimmer(self._settings, [f"{service}.out"], groups=[GROUP])
+        trim = trimmer(self._settings, [f"{service}.out"], groups=[GROUP])
+        return relay.run, trim, mover(self._settings, service)

@@ -294,7 +294,7 @@ def _delivery(fetched: Fetched, own: set[str]) -> Delivery:
     return Delivery(
         source=keys.stream(channel),
         entry=fetched.properties.message_id or f"?{REMOTE}{new_id()}",
-        fields=_unpacked(fetched.body),
+        fields=unpacked(fetched.body),
         attempt=attempt if isinstance(attempt, int) else 1,
         addressed=channel in own,
     )
@@ -304,7 +304,7 @@ def _key(fetched: Fetched) -> str:
     return str((fetched.properties.headers or {}).get(KEY, fetched.key))
 
 
-def _unpacked(body: bytes) -> dict[str, str]:
+def unpacked(body: bytes) -> dict[str, str]:
     """The fields of the entry it was; what is none of ours becomes a dead letter, whole."""
     try:
         return _fields.decode(body)

@@ -223,6 +223,7 @@ def test_a_message_that_kills_every_consumer_ends_among_the_dead_letters(rabbit_
 
 
 @pytest.mark.feature("F43")
+@pytest.mark.slow
 def test_a_job_outlives_the_death_of_the_broker_and_is_done_once(own_rabbit: Brokers) -> None:
     bench, begun, go_on = Bench(own_rabbit()), list[str](), threading.Event()
 

@@ -14,7 +14,9 @@ from sagashop import keys
 from sagashop.effects import Add, Effects
 from sagashop.health import Pulse
 from sagashop.messages import Envelope, now_ms
+from sagashop.rabbit.dead_letters import mover
 from sagashop.rabbit.events import bus_part, inbox_queue
+from sagashop.rabbit.layout import dead_queue
 from sagashop.rabbit.relay import to_wire
 from sagashop.rabbit.topology import declare
 from sagashop.worker import Worker
@@ -116,6 +118,7 @@ def _live(port_home: tuple[Any, str]) -> None:
         worker.step(BLOCK_MS)
 
 
+@pytest.mark.slow
 @pytest.mark.feature("F13")
 def test_a_message_that_kills_its_worker_is_set_aside_and_takes_no_other_with_it(
     rabbit_server: RabbitServer, redis_ledger: str
@@ -140,9 +143,7 @@ def test_a_message_that_kills_its_worker_is_set_aside_and_takes_no_other_with_it
 
 ENTRIES: list[Any] = [
     {"foo": "bar"},
-    {b"\xff": b"\xfe"},
     {b"data": b"\xff\xfe\x00"},
-    {"type": "Count", "data": '{"name":"a"}'},
     {**Toy.fields(Count("a")), "data": "not json"},
     {**Toy.fields(Count("a")), "type": "Unheard"},
 ]
@@ -153,7 +154,8 @@ ENTRIES: list[Any] = [
 def test_a_malformed_entry_comes_through_unharmed_and_is_set_aside(toy: RabbitToy, fields: Any) -> None:
     entry = toy.write("toy.commands", fields)
     toy.tell(Count("a"))
-    toy.work(toy.worker(), 0.1)
+    worker = toy.worker()
+    eventually(lambda: toy.work(worker, 0.02) and toy.row("a") and len(toy.letters))
     (letter,) = toy.letters.page()
     assert (letter.entry, letter.source) == (entry, COMMANDS)
     assert {_bytes(k): _bytes(v) for k, v in letter.fields.items()} == {_bytes(k): _bytes(v) for k, v in fields.items()}
@@ -194,6 +196,30 @@ def test_a_command_that_nobody_takes_yet_waits_for_its_reader(toy: RabbitToy) ->
     assert relay.step(1) == 0
     worker = toy.worker()  # declares it
     eventually(lambda: toy.work(worker) and toy.row("a") == {"n": "1"})
+
+
+@pytest.mark.feature("F14")
+def test_what_rabbitmq_sets_aside_is_among_the_dead_letters_of_the_service(toy: RabbitToy) -> None:
+    toy.tell(Count("a"))
+    with toy.server.channel() as channel:
+        method, *_ = eventually(lambda: _one(channel))
+        channel.basic_reject(method.delivery_tag, requeue=False)  # as the delivery limit does
+    stopping = threading.Event()
+    thread = threading.Thread(target=mover(toy.settings, "toy"), args=(stopping,), daemon=True)
+    thread.start()
+    try:
+        eventually(lambda: len(toy.letters))
+    finally:
+        stopping.set()
+        thread.join(10)
+    (letter,) = toy.letters.page()
+    assert (letter.source, letter.fields["type"], letter.reason) == (QUEUE, "Count", "RabbitMQ set it aside: rejected")
+    assert toy.server.depth(dead_queue("toy")) == 0
+
+
+def _one(channel: Any) -> Any:
+    found = channel.basic_get(QUEUE)
+    return found if found[0] else None
 
 
 def test_two_workers_on_one_row_lose_no_move(toy: RabbitToy) -> None:
@@ -239,6 +265,7 @@ def test_a_timer_waits_for_a_reply_that_its_relay_has_not_brought_yet(toy: Rabbi
     assert toy.row("a") == {"heard": "1"}, "the reply came, and cleared it"
 
 
+@pytest.mark.slow
 def test_a_broker_that_was_killed_loses_nothing_that_was_accepted(own_rabbit: Any, redis_ledger: str) -> None:
     toy = RabbitToy(own_rabbit(), redis_ledger)
     stopping, accepted = threading.Event(), 0
