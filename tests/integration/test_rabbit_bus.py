@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from sagashop import keys
+from sagashop import keys, redis_clients
+from sagashop.buses import WrongBus, claim
 from sagashop.effects import Add, Effects
 from sagashop.health import Pulse
 from sagashop.messages import Envelope, now_ms
@@ -19,6 +20,7 @@ from sagashop.rabbit.events import bus_part, inbox_queue
 from sagashop.rabbit.layout import dead_queue
 from sagashop.rabbit.relay import to_wire
 from sagashop.rabbit.topology import declare
+from sagashop.settings import Settings
 from sagashop.worker import Worker
 from tests.integration.rabbit_toy import BLOCK_MS, QUEUE, RabbitToy
 from tests.integration.toy import COMMANDS, NEWS, Count, Counted, Move, News, Toy, handlers, row
@@ -309,6 +311,15 @@ def test_a_redis_that_is_away_only_pauses_and_counts_against_no_message(toy: Rab
     again = list(inbox.retries(10))
     assert [delivery.attempt for delivery in again] == [1] * 5
     assert toy.server.depth(QUEUE) == 0
+
+
+@pytest.mark.feature("F62")
+def test_a_worker_on_the_wrong_bus_refuses_to_start_and_says_how_to_change(redis_ledger: str) -> None:
+    redis = redis_clients.ledger(Settings(redis_ledger_url=redis_ledger))
+    claim(redis, "toy", "redis")()
+    claim(redis, "toy", "redis")()
+    with pytest.raises(WrongBus, match=r"travel on redis(.|\n)*make up BUS=rabbitmq"):
+        claim(redis, "toy", "rabbitmq")()
 
 
 def test_the_fence_forgets_what_is_old_and_keeps_the_newest(toy: RabbitToy, monkeypatch: pytest.MonkeyPatch) -> None:
