@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from sagashop import keys, redis_clients
 from sagashop.errors import NotReachable
 from sagashop.rabbit.consumer import ATTEMPT
-from sagashop.rabbit.inbox import unpacked
+from sagashop.rabbit.held import unpacked
 from sagashop.rabbit.layout import dead_queue, service_part
 from sagashop.rabbit.prefetch import Fetched, Prefetch
 from sagashop.rabbit.topology import declare

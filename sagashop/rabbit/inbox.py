@@ -5,13 +5,12 @@ What never leaves the service stays on its Redis streams, read as on the other b
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -19,17 +18,17 @@ from redis.exceptions import RedisError
 
 from sagashop import keys
 from sagashop.bus import Delivery
-from sagashop.messages import new_id, now_ms
+from sagashop.messages import now_ms
 from sagashop.rabbit.consumer import ATTEMPT
 from sagashop.rabbit.events import GROUP, STEPS_S, bus_part, inbox_queue
+from sagashop.rabbit.fence import Fence
+from sagashop.rabbit.held import KEY, Held, Name, is_remote, made_ms, name_of
 from sagashop.rabbit.layout import delay_queue, work_exchange
-from sagashop.rabbit.prefetch import Fetched, Prefetch, Ticket
+from sagashop.rabbit.prefetch import Fetched, Prefetch
 from sagashop.rabbit.publisher import NotTaken, Outgoing, Publisher
 from sagashop.rabbit.relay import make_group
 from sagashop.rabbit.topology import declare
-from sagashop.streams import commit
-from sagashop.streams.commit import Keys, Outlet, Scripts, compile_effects, load_rows
-from sagashop.streams.dead_letters import letter_fields
+from sagashop.streams.commit import Outlet, Scripts, load_rows
 from sagashop.streams.inbox import RedisInbox
 from sagashop.streams.retention import own_channels
 
@@ -45,31 +44,8 @@ log = structlog.get_logger()
 LOCAL_EVERY_S = 0.05
 ON_ITS_WAY_MS = 100
 """A message that its relay has published is here within so long; timers wait for it."""
-FENCE_KEEP_MS, FENCE_KEEP = 300_000, 20_000
-"""A message comes again soon or not at all: when its consumer's connection breaks, or its relay starts again."""
 CONNECT_S = 2.0
 TRIES_KEEP_S = 3_600
-
-KEY = "key"
-"""Our own header: the routing key, which a way through a delay queue replaces."""
-REMOTE = "/"
-"""Stands in every message id from RabbitMQ (`orders.events/1-0`), and in no id of a Redis stream (`1-0`)."""
-
-_fields = msgspec.json.Decoder(dict[str, str])
-
-
-class _Held:
-    """A message in our hands. `alone`: it came back, or failed before; it is handled by itself."""
-
-    def __init__(self, delivery: Delivery, fetched: Fetched) -> None:
-        self.delivery, self.body, self.key = delivery, fetched.body, _key(fetched)
-        self.redelivered = fetched.redelivered
-        self.tickets: list[Ticket] = [fetched.ticket]
-        self.handed_over = False
-
-    @property
-    def life(self) -> int:
-        return self.tickets[-1].life
 
 
 class RabbitInbox:
@@ -79,7 +55,7 @@ class RabbitInbox:
                  settings: Settings, outlet: Outlet) -> None:  # fmt: skip
         self.service, self.consumer = service, consumer
         self._redis, self._settings, self._outlet = redis, settings, outlet
-        self._scripts = Scripts(redis)
+        self._scripts, self._fence = Scripts(redis), Fence(service, redis, outlet)
         own = set(own_channels(service))
         local = [channel for channel in handlers.channels if channel in own]
         self._local = RedisInbox(
@@ -94,8 +70,8 @@ class RabbitInbox:
             before=lambda: declare(url, f"{consumer} topology", part),
         )  # fmt: skip
         self._retries = Publisher(url, f"{consumer} retries")
-        self._held: dict[tuple[str, str], _Held] = {}
-        self._alone = deque[_Held]()
+        self._held: dict[Name, Held] = {}
+        self._alone = deque[Held]()
         self._life = 0
         self._look_at_local = 0.0
         self._jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
@@ -118,9 +94,9 @@ class RabbitInbox:
     def read(self, limit: int, block_ms: int) -> list[Delivery]:
         """New messages. What was handed over before and is not settled by now has failed, and is tried again later."""
         self._forget_what_comes_again()
-        self._send_failures_round()
+        self._put_off_failures()
         found = self._read_local(limit)
-        wait_s = 0.0 if found or self._alone else min(block_ms / 1000, LOCAL_EVERY_S)
+        wait_s = 0.0 if found else min(block_ms / 1000, LOCAL_EVERY_S)
         for fetched in self._queue.take(limit, wait_s):
             held = self._hold(fetched)
             if held is None:
@@ -138,15 +114,14 @@ class RabbitInbox:
         self._look_at_local = time.monotonic() + LOCAL_EVERY_S
         return self._local.read(limit, 1)
 
-    def _hold(self, fetched: Fetched) -> _Held | None:
+    def _hold(self, fetched: Fetched) -> Held | None:
         """None for a second copy of what is in our hands: it is settled together with the first."""
-        delivery = _delivery(fetched, self._own)
-        known = self._held.get(_name(delivery))
-        if known is not None:
-            known.tickets.append(fetched.ticket)
-            return None
-        held = self._held[_name(delivery)] = _Held(delivery, fetched)
-        return held
+        held = Held(fetched, self._own)
+        known = self._held.setdefault(held.name, held)
+        if known is held:
+            return held
+        known.tickets.append(fetched.ticket)
+        return None
 
     def _forget_what_comes_again(self) -> None:
         """The connection broke: the broker hands everything out again that it has no acknowledgement of."""
@@ -161,7 +136,7 @@ class RabbitInbox:
             if not self._alone:
                 return
             held = self._alone.popleft()
-            if _name(held.delivery) not in self._held:
+            if held.name not in self._held:
                 continue
             held.handed_over = True  # first, so that an error of Redis here leaves it to `prepare`
             if held.redelivered:
@@ -182,56 +157,30 @@ class RabbitInbox:
         return load_rows(self._redis, wanted)
 
     def commit(self, decided: Sequence[tuple[Delivery, Effects, str]]) -> list[Delivery]:
-        """Commit in one call what came from RabbitMQ, then acknowledge it there; in another what came from Redis."""
-        ours = [each for each in decided if _name(each[0]) in self._held]
-        local = [each for each in decided if _name(each[0]) not in self._held and not self._is_remote(each[0])]
-        return self._commit(ours) + self._local.commit(local)
+        """Commit in one call what came from RabbitMQ, then acknowledge it there; in another what came from Redis.
 
-    def _is_remote(self, delivery: Delivery) -> bool:
-        """It was ours until its connection broke; it comes again."""
-        return REMOTE in delivery.entry
-
-    def _commit(self, decided: Sequence[tuple[Delivery, Effects, str]]) -> list[Delivery]:
-        if not decided:
-            return []
-        places = Keys()
-        words: list[str | int] = [places.place(keys.fence(self.service)), now_ms()]
-        for delivery, effects, trace in decided:
-            compiled = compile_effects(effects, places, service=self.service, trace=trace, outlet=self._outlet)
-            words += (len(compiled) + 1, delivery.entry, *compiled)
-        answers = self._scripts.run("fenced", list(places), words)
-        conflicts, settled = [], []
-        for (delivery, _, _), answer in zip(decided, answers, strict=True):
-            if answer == commit.CONFLICT:
-                conflicts.append(delivery)
-            elif answer.startswith("ERROR"):  # it is not settled, and so is tried again
-                log.error("entry.not_committed", stream=delivery.source, entry=delivery.entry, error=answer)
-            else:
-                settled.append(delivery)
-        self.skip(settled)
-        return conflicts
+        What is no longer in our hands, since its connection broke, comes again.
+        """
+        settled, conflicts = self._fence.commit([each for each in decided if name_of(each[0]) in self._held])
+        self._let_go(settled)
+        return conflicts + self._local.commit([each for each in decided if not is_remote(each[0])])
 
     def skip(self, deliveries: Sequence[Delivery]) -> None:
-        held = [self._held.pop(_name(d)) for d in deliveries if _name(d) in self._held]
+        self._let_go(deliveries)
+        self._local.skip([delivery for delivery in deliveries if not is_remote(delivery)])
+
+    def _let_go(self, deliveries: Sequence[Delivery]) -> None:
+        held = [self._held.pop(name_of(d)) for d in deliveries if name_of(d) in self._held]
         self._queue.done([ticket for each in held for ticket in each.tickets])
-        self._local.skip([d for d in deliveries if not self._is_remote(d)])
 
     def set_aside(self, delivery: Delivery, reason: str, details: str) -> None:
-        if not self._is_remote(delivery):
+        if is_remote(delivery):
+            self._fence.bury(delivery, reason, details, self.consumer)
+            self._let_go([delivery])
+        else:
             self._local.set_aside(delivery, reason, details)
-            return
-        letter = letter_fields(
-            delivery.fields, source=delivery.source, entry=delivery.entry, reason=reason, details=details,
-            attempts=delivery.attempt, consumer=self.consumer,
-        )  # fmt: skip
-        call_keys = [keys.fence(self.service), keys.dead_letters(self.service)]
-        if self._scripts.run("buried", call_keys, [now_ms(), delivery.entry, *letter]):
-            log.error(
-                "entry.dead", stream=delivery.source, entry=delivery.entry, reason=reason, attempts=delivery.attempt
-            )
-        self.skip([delivery])
 
-    def _send_failures_round(self) -> None:
+    def _put_off_failures(self) -> None:
         """Each failure waits in the delay queue of its attempt; it is acknowledged when its copy is safe there."""
         failed = [held for held in self._held.values() if held.handed_over]
         if not failed:
@@ -241,9 +190,9 @@ class RabbitInbox:
         except NotTaken as why:
             log.error("entry.kept", error=str(why))
             return
-        self.skip([held.delivery for held in failed])
+        self._let_go([held.delivery for held in failed])
 
-    def _copy(self, held: _Held) -> Outgoing:
+    def _copy(self, held: Held) -> Outgoing:
         attempt = held.delivery.attempt
         step_s = STEPS_S[min(attempt, len(STEPS_S)) - 1]
         backoff_s: float = self._settings.visibility_s * 2 ** (attempt - 1) * self._jitter.uniform(1.0, 1.2)
@@ -261,7 +210,7 @@ class RabbitInbox:
         horizon = now_ms() - ON_ITS_WAY_MS
         waiting = self._queue.oldest()
         if waiting is not None:
-            horizon = min(horizon, _made_ms(waiting.properties.message_id) - 1)
+            horizon = min(horizon, made_ms(waiting) - 1)
         call_keys = [keys.deadlines(self.service), keys.stream(f"{self.service}.timers"), *self._heard]
         return int(self._scripts.run("due", call_keys, [horizon, self._settings.batch_size, GROUP, self.service]))
 
@@ -270,58 +219,11 @@ class RabbitInbox:
         while not stopping.wait(1.0):
             try:
                 self._local.look_at_switch()
-                self._shorten_fence()
+                self._fence.shorten()
             except RedisError:
                 continue  # the loop itself reports and waits for the broker
-
-    def _shorten_fence(self) -> None:
-        fence = keys.fence(self.service)
-        beyond = int(self._redis.zcard(fence)) - FENCE_KEEP
-        if beyond > 0:
-            newest: Any = self._redis.zrange(fence, beyond - 1, beyond - 1, withscores=True)
-            until = min(newest[0][1], now_ms() - FENCE_KEEP_MS)
-            self._redis.zremrangebyscore(fence, "-inf", until)
 
     def close(self) -> None:
         """What is in our hands comes again, to whoever reads next."""
         self._queue.close()
         self._retries.close()
-
-
-def _delivery(fetched: Fetched, own: set[str]) -> Delivery:
-    channel = ".".join(_key(fetched).split(".")[:2])
-    attempt = (fetched.properties.headers or {}).get(ATTEMPT, 1)
-    return Delivery(
-        source=keys.stream(channel),
-        entry=fetched.properties.message_id or f"?{REMOTE}{new_id()}",
-        fields=unpacked(fetched.body),
-        attempt=attempt if isinstance(attempt, int) else 1,
-        addressed=channel in own,
-    )
-
-
-def _key(fetched: Fetched) -> str:
-    return str((fetched.properties.headers or {}).get(KEY, fetched.key))
-
-
-def unpacked(body: bytes) -> dict[str, str]:
-    """The fields of the entry it was; what is none of ours becomes a dead letter, whole."""
-    try:
-        return _fields.decode(body)
-    except msgspec.DecodeError:
-        pass
-    try:
-        found = json.loads(body)
-    except ValueError:
-        found = body.decode(errors="backslashreplace")
-    return {name: str(text) for name, text in found.items()} if isinstance(found, dict) else {"data": str(found)}
-
-
-def _name(delivery: Delivery) -> tuple[str, str]:
-    return delivery.source, delivery.entry
-
-
-def _made_ms(message_id: str | None) -> int:
-    """When its entry was made; what has no such id holds up no timer."""
-    made = (message_id or "").rpartition(REMOTE)[2].partition("-")[0]
-    return int(made) if made.isdecimal() else now_ms()

@@ -17,10 +17,12 @@ from sagashop.health import Pulse
 from sagashop.messages import Envelope, now_ms
 from sagashop.rabbit.dead_letters import mover
 from sagashop.rabbit.events import bus_part, inbox_queue
+from sagashop.rabbit.fence import Fence
 from sagashop.rabbit.layout import dead_queue
 from sagashop.rabbit.relay import to_wire
 from sagashop.rabbit.topology import declare
 from sagashop.settings import Settings
+from sagashop.streams.commit import straight
 from sagashop.worker import Worker
 from tests.integration.rabbit_toy import BLOCK_MS, QUEUE, RabbitToy
 from tests.integration.toy import COMMANDS, NEWS, Count, Counted, Move, News, Toy, handlers, row
@@ -323,12 +325,12 @@ def test_a_worker_on_the_wrong_bus_refuses_to_start_and_says_how_to_change(redis
 
 
 def test_the_fence_forgets_what_is_old_and_keeps_the_newest(toy: RabbitToy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sagashop.rabbit.inbox.FENCE_KEEP", 10)
+    monkeypatch.setattr("sagashop.rabbit.fence.KEEP", 10)
     fence, old = keys.fence("toy"), now_ms() - 400_000
     toy.redis.zadd(fence, {f"old-{n:02}": old + n for n in range(30)})
-    inbox: Any = toy.inbox()
-    inbox._shorten_fence()
+    guard = Fence("toy", toy.redis, straight)
+    guard.shorten()
     assert toy.redis.zrange(fence, 0, -1) == [f"old-{n:02}" for n in range(20, 30)]
     toy.redis.zadd(fence, {f"new-{n:02}": now_ms() for n in range(30)})
-    inbox._shorten_fence()
+    guard.shorten()
     assert toy.redis.zcard(fence) == 30, "none of the last five minutes"
