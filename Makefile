@@ -44,7 +44,7 @@ test: .venv/.dev-lock test-servers ## run the tests, without the slow ones
 	.venv/bin/python -m pytest -m 'not slow' $(ARGS)
 
 test-rabbit-bus: .venv/.dev-lock test-servers ## run the tests of the whole stack once more, with RabbitMQ as the bus
-	BUS=rabbitmq .venv/bin/python -m pytest tests/e2e tests/chaos $(ARGS)
+	BUS=rabbitmq .venv/bin/python -m pytest tests/e2e tests/chaos/test_kills.py $(ARGS)
 
 test-full: .venv/.dev-lock test-servers ## run all tests
 	.venv/bin/python -m pytest $(ARGS)
