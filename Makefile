@@ -2,8 +2,8 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help up down ps logs restart scale reset backup restore servers base-images test-servers test test-full test-compose bench
-.PHONY: lint fmt lock clean
+.PHONY: help up down ps logs restart scale reset backup restore servers base-images test-servers test test-full test-compose test-rabbit-bus
+.PHONY: bench lint fmt lock clean
 
 PYTHON ?= python3
 DEPLOY := .venv/bin/python -m deploy
@@ -57,6 +57,9 @@ test-servers: .venv/.lock
 
 test: .venv/.dev-lock test-servers ## run the tests, without the slow ones
 	.venv/bin/python -m pytest -m 'not slow' $(ARGS)
+
+test-rabbit-bus: .venv/.dev-lock test-servers ## run the tests of the whole stack once more, with RabbitMQ as the bus
+	BUS=rabbitmq .venv/bin/python -m pytest tests/e2e tests/chaos/test_kills.py $(ARGS)
 
 test-full: .venv/.dev-lock test-servers ## run all tests
 	.venv/bin/python -m pytest $(ARGS)

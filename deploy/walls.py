@@ -56,8 +56,8 @@ WALLS: Mapping[str, Wall] = {
 }
 
 # Commands by what they are for. A command of a newer Redis must not stand here: an older one would not start.
-ROWS = "hget hgetall hset hincrby expire persist del exists set"
-TIMERS = "zadd zrem zrange zcard"
+ROWS = "hget hgetall hset hincrby expire persist del exists set get"
+TIMERS = "zadd zrem zrange zcard zscore zremrangebyscore"
 STREAMS = "xadd xread xrange xrevrange xlen xdel xtrim xgroup|setid xinfo|stream xinfo|consumers memory|usage"
 GROUPS = "xgroup|create xreadgroup xpending xclaim xack xinfo|groups"
 HEARING = f"{GROUPS} xrange"  # xrange: timers wait for replies that nobody has read yet (due.lua)

@@ -1,4 +1,4 @@
-"""The bus: how services emit and handle messages without knowing the broker. Redis Streams is one adapter.
+"""The bus: how services emit and handle messages without knowing the broker, Redis Streams or RabbitMQ.
 
 A worker takes an `Inbox`, a web process an `Outlet`. Both apply `Effects` in one atomic step.
 """
@@ -6,7 +6,7 @@ A worker takes an `Inbox`, a web process an `Outlet`. Both apply `Effects` in on
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -80,6 +80,9 @@ class Inbox(Protocol):
     def fire_timers(self) -> int:
         """Turn due timers into messages; held back while older replies are still unread or in their first delivery."""
 
+    def close(self) -> None:
+        """Let go of the broker, at the end of the process."""
+
 
 class Bus(Protocol):
     """A broker with the state beside it."""
@@ -95,6 +98,9 @@ class Bus(Protocol):
             Unavailable: memory is nearly full, or the server does not answer. After a lost answer the effects may have
                 been applied; the caller's own idempotency guard tells when it tries again.
         """
+
+    def beside(self, service: str, consumer: str) -> Sequence[Callable[[threading.Event], None]]:
+        """Loops that a worker of the service runs in threads of their own, until the event is set."""
 
     def load(self, keys: Sequence[str]) -> Rows:
         """Hashes by key, one round trip.
@@ -113,8 +119,10 @@ class Bus(Protocol):
 
 def connect_bus(settings: Settings) -> Bus:
     """The bus that the settings name. Nothing is connected before first use."""
-    if settings.bus != "redis":
-        raise SagashopError(f"BUS={settings.bus} is not built yet; BUS=redis is")
+    if settings.bus == "rabbitmq":
+        from sagashop.rabbit.bus import RabbitBus
+
+        return RabbitBus(settings)
     from sagashop.streams.bus import RedisBus
 
     return RedisBus(settings)

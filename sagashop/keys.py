@@ -32,6 +32,26 @@ def paused(service: str) -> str:
     return own(service, "paused")
 
 
+def fence(service: str) -> str:
+    """Sorted set of the messages from RabbitMQ that were committed: member = message id, score = when, ms."""
+    return own(service, "fence")
+
+
+def tries(service: str) -> str:
+    """Hash that counts how often a worker had a message that came back from RabbitMQ."""
+    return own(service, "tries")
+
+
+def outgoing(service: str) -> str:
+    """Stream of what a service tells others, until its relay has brought it to RabbitMQ."""
+    return own(service, "out")
+
+
+def bus(service: str) -> str:
+    """Which bus carries this service's messages; a worker on the other one refuses to start."""
+    return own(service, "bus")
+
+
 def dead_letters(service: str) -> str:
     """Stream of entries the service could not handle."""
     return own(service, "dead")

@@ -39,7 +39,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     )
     rabbitmq_url: Annotated[str, says("RabbitMQ of devices and long work")] = "amqp://127.0.0.1:18002/"
     database_url: Annotated[str, says("SQL database of this service, as an SQLAlchemy URL")] = ""
-    bus: Annotated[Literal["redis"], says("What carries messages between services")] = "redis"
+    bus: Annotated[Literal["redis", "rabbitmq"], says("What carries messages between services")] = "redis"
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], says("Least level that is logged")] = "info"
     log_format: Annotated[Literal["json", "console"], says("One JSON object a line, or text for people")] = "json"

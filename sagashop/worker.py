@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
+from sagashop import buses, redis_clients
 from sagashop import log as logging
 from sagashop.batch import chained
 from sagashop.bus import Bus, Delivery, Inbox, connect_bus
@@ -166,12 +167,15 @@ def run(service: str, settings: Settings, make_handlers: Callable[[], Handlers],
         signal.signal(number, lambda *_: stopping.set())
     bus: Bus = connect_bus(settings)
     inbox = bus.inbox(service, handlers, settings.worker_name)
-    loops = (inbox.tend, trimmer(settings, own_channels(service), groups=[service]), *beside)
+    trim = trimmer(settings, own_channels(service), groups=[service])
+    loops = (inbox.tend, trim, *bus.beside(service, settings.worker_name), *beside)
     crashed = threading.Event()
     threads = [threading.Thread(target=run_beside, args=(loop, stopping, crashed), daemon=True) for loop in loops]
 
+    claimed = buses.claim(redis_clients.ledger(settings), service, settings.bus)
+
     def prepare() -> None:
-        for check in (inbox.prepare, *needs):
+        for check in (claimed, inbox.prepare, *needs):
             check()
 
     with serve_health(settings.bind_host, settings.health_port, pulse):
@@ -180,6 +184,7 @@ def run(service: str, settings: Settings, make_handlers: Callable[[], Handlers],
         collect_rarely()
         log.info("worker.started", consumer=settings.worker_name, channels=handlers.channels)
         Worker(inbox, handlers, settings).run(stopping, pulse, prepare, inbox.paused)
+        inbox.close()
         for thread in threads:
             thread.join(timeout=5)
     log.info("worker.stopped")

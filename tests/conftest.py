@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +18,12 @@ from deploy.compose.stack import ComposeStack
 from deploy.deployment import Deployment
 from deploy.local.ports import find_free, free_settings
 from deploy.local.stack import Stack
+from deploy.walls_rabbit import PARTS
 from sagashop.cli.shop import Shop
 from sagashop.messages import new_id
 from tests.mariadb import MariaDbServer
 from tests.people import People
+from tests.rabbit import RabbitServer
 from tests.servers import RedisServer
 
 COMPOSE = Path(__file__).parent / "compose"
@@ -33,8 +36,10 @@ QUICK = {
     "SHIPMENT_TIMEOUT_S": "2",
     "RATE_LOGIN": "100r/s",
     "RATE_SIGNUP": "100r/s",
+    "BUS": os.environ.get("BUS") or "redis",
 }
-"""Shorter waits than a real stack has, so that tests of recovery do not take minutes, and wider limits."""
+"""Shorter waits than a real stack has, so that tests of recovery do not take minutes, and wider limits. The whole stack
+runs on the bus that the environment names: `make test-rabbit-bus`."""
 
 
 @pytest.fixture(scope="session")
@@ -123,6 +128,37 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if with_containers and (mark := item.get_closest_marker("local")):
             item.add_marker(pytest.mark.skip(reason=mark.args[0]))
+
+
+@pytest.fixture(scope="session")
+def rabbit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """A RabbitMQ as deployed, with every service's user and queues. Tests use queues of names of their own."""
+    server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        yield server.start()
+    finally:
+        server.end()
+
+
+@pytest.fixture
+def emptied_rabbit(rabbit_server: RabbitServer) -> RabbitServer:
+    """The shared one, with nothing in the services' queues."""
+    rabbit_server.purge(queue.name for part in PARTS.values() for queue in part.queues)
+    return rabbit_server
+
+
+@pytest.fixture
+def own_rabbit(tmp_path: Path) -> Iterator[Callable[..., RabbitServer]]:
+    """Makes a broker that the test may stop and kill: `own_rabbit("{consumer_timeout, 2000}")`."""
+    servers: list[RabbitServer] = []
+
+    def make(settings: str = "") -> RabbitServer:
+        servers.append(RabbitServer(tmp_path / f"rabbitmq-{len(servers)}", settings))
+        return servers[-1].start()
+
+    yield make
+    for server in servers:
+        server.end()
 
 
 @pytest.fixture(scope="session")

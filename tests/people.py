@@ -9,7 +9,7 @@ from typing import Any
 import redis
 
 from sagashop import keys
-from sagashop.cli.shop import Shop
+from sagashop.cli.shop import Refused, Shop
 from sagashop.messages import new_id
 from tests.servers import eventually
 
@@ -89,9 +89,20 @@ def stock_of(shop: Shop, sku: str) -> dict[str, int]:
 
 
 def place(shop: Shop, sku: str, quantity: int = 1, **headers: str) -> dict[str, Any]:
-    """Order so many of one product."""
-    answer: dict[str, Any] = shop.post("/api/orders", {"lines": [{"sku": sku, "quantity": quantity}]}, **headers)
-    return answer
+    """Order so many of one product; a new one may reach fulfillment a moment before it reaches orders."""
+
+    def ask() -> dict[str, Any] | None:
+        try:
+            answer: dict[str, Any] = shop.post(
+                "/api/orders", {"lines": [{"sku": sku, "quantity": quantity}]}, **headers
+            )
+        except Refused as refused:
+            if refused.kind != "unknown-product":
+                raise
+            return None
+        return answer
+
+    return eventually(ask, deadline_s=10, every_s=0.2) or {}
 
 
 def status_of(shop: Shop, order_id: str) -> str:

@@ -6,6 +6,8 @@ from deploy.local import ports
 from deploy.local.errors import StackError
 from deploy.local.processes import MAX_ORDERS_REPLICAS
 from deploy.walls import WALLS, password_variable
+from deploy.walls_rabbit import PARTS
+from deploy.walls_rabbit import password_variable as rabbitmq_password_variable
 
 
 def checked(env: dict[str, str]) -> dict[str, str]:
@@ -16,7 +18,10 @@ def checked(env: dict[str, str]) -> dict[str, str]:
             raise StackError(f"{name} is {env[name]!r}, and must be a number from 1 to {most}. Set it in .env.")
     if env["TLS"] not in {"on", "off"}:
         raise StackError(f"TLS is {env['TLS']!r}, and must be on or off. Set it in .env.")
-    for name in ("REDIS_LEDGER_PASSWORD", "REDIS_SESSION_PASSWORD", *map(password_variable, WALLS)):
+    if env["BUS"] not in {"redis", "rabbitmq"}:
+        raise StackError(f"BUS is {env['BUS']!r}, and must be redis or rabbitmq. Set it in .env.")
+    passwords = [*map(password_variable, WALLS), *map(rabbitmq_password_variable, PARTS)]
+    for name in ("REDIS_LEDGER_PASSWORD", "REDIS_SESSION_PASSWORD", "RABBITMQ_PASSWORD", *passwords):
         if not env[name]:
             raise StackError(f"{name} is empty. Take its line out of .env, and the next `make up` makes a new one.")
     return env

@@ -20,6 +20,8 @@ from deploy.local.errors import StackError
 from deploy.local.layout import Layout
 from deploy.local.processes import Process
 from deploy.walls import ADMIN, SERVERS, Server, aclfile, password_variable
+from deploy.walls_rabbit import definitions
+from deploy.walls_rabbit import password_variable as password_variable_rabbit
 
 Env = Mapping[str, str]
 
@@ -53,7 +55,9 @@ def write(layout: Layout, env: Env) -> set[Server]:
         if write_private(folder / ACLFILE, aclfile(name, env)) and not restarts:
             changed.add(name)
     rabbit = layout.home / "rabbitmq"
-    write_private(rabbit / "rabbitmq.conf", rabbitmq_conf(env, f"127.0.0.1:{int(env['PORT_BASE']) + 2}"))
+    write_private(rabbit / "definitions.json", definitions(env))
+    listener, loaded = f"127.0.0.1:{int(env['PORT_BASE']) + 2}", str(rabbit / "definitions.json")
+    write_private(rabbit / "rabbitmq.conf", rabbitmq_conf(env, listener, loaded))
     write_private(rabbit / "advanced.config", "[].\n")
     write_private(rabbit / "enabled_plugins", "[].\n")
     cookie = rabbit / ".erlang.cookie"
@@ -83,6 +87,13 @@ def redis_url(env: Env, name: Server, user: str) -> str:
     """Where a server answers, with the log-in of `admin` or of a service."""
     password = env[f"REDIS_{name}_PASSWORD" if user == ADMIN else password_variable(user)]
     return f"redis://{user}:{quote(password, safe='')}@127.0.0.1:{int(env['PORT_BASE']) + SERVERS[name]}/0"
+
+
+def rabbitmq_url(env: Env, user: str = "") -> str:
+    """Where RabbitMQ answers, with the log-in of its admin, or of a service."""
+    name = user or env["RABBITMQ_USER"]
+    password = env[password_variable_rabbit(user)] if user else env["RABBITMQ_PASSWORD"]
+    return f"amqp://{quote(name, safe='')}:{quote(password, safe='')}@127.0.0.1:{int(env['PORT_BASE']) + 2}/%2F"
 
 
 def environment(layout: Layout, env: Env, process: Process) -> dict[str, str]:

@@ -8,14 +8,17 @@ from urllib.parse import quote
 from deploy import databases
 from deploy.local.layout import Layout
 from deploy.local.processes import MAIL_HTTP, MAIL_SMTP, Process
-from deploy.local.servers import redis_url
+from deploy.local.servers import rabbitmq_url, redis_url
 from deploy.walls import ADMIN, SERVERS, WALLS, password_variable, servers_of
+from deploy.walls_rabbit import PARTS
+from deploy.walls_rabbit import password_variable as rabbitmq_password_variable
 
 SERVER_SECRETS = (
     *("REDIS_LEDGER_PASSWORD", "REDIS_SESSION_PASSWORD", "RABBITMQ_USER", "RABBITMQ_PASSWORD"),
     "MYSQL_ROOT_PASSWORD",
     *map(password_variable, WALLS),
     *map(databases.password_variable, databases.SERVICES),
+    *map(rabbitmq_password_variable, PARTS),
 )
 LOGINS = ("DEMO_EMAIL", "DEMO_PASSWORD", "OPERATOR_EMAIL", "OPERATOR_PASSWORD")  # storefront makes these accounts
 MAIL = ("SMTP_URL", "MAIL_FROM")  # notifications sends e-mail; the URL may hold a password
@@ -34,8 +37,10 @@ def service_env(layout: Layout, env: Mapping[str, str], process: Process) -> dic
     shown = {name: value for name, value in env.items() if name not in hidden}
     service = str(process.service)
     own = {"DATABASE_URL": _database_url(layout, env, service), **process.env}
-    redis = {f"REDIS_{name}_URL": redis_url(env, name, service) for name in servers_of(service)}
-    return shown | _shared(env) | redis | (mail(env) if service == "notifications" else {}) | own
+    servers = {f"REDIS_{name}_URL": redis_url(env, name, service) for name in servers_of(service)}
+    if service in PARTS:
+        servers["RABBITMQ_URL"] = rabbitmq_url(env, service)
+    return shown | _shared(env) | servers | (mail(env) if service == "notifications" else {}) | own
 
 
 def mail(env: Mapping[str, str]) -> dict[str, str]:
@@ -49,15 +54,13 @@ def mail(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def addresses(env: Mapping[str, str]) -> dict[str, str]:
-    """Where everything answers, for tests and tools: on Redis they come as admin, which no service does."""
-    return _shared(env) | {f"REDIS_{name}_URL": redis_url(env, name, ADMIN) for name in SERVERS}
+    """Where everything answers, for tests and tools: they come as admin, which no service does."""
+    redis = {f"REDIS_{name}_URL": redis_url(env, name, ADMIN) for name in SERVERS}
+    return _shared(env) | redis | {"RABBITMQ_URL": rabbitmq_url(env)}
 
 
 def _shared(env: Mapping[str, str]) -> dict[str, str]:
-    base = int(env["PORT_BASE"])
-    rabbit_login = f"{env['RABBITMQ_USER']}:{env['RABBITMQ_PASSWORD']}"
     return {
-        "RABBITMQ_URL": f"amqp://{rabbit_login}@127.0.0.1:{base + 2}/%2F",
         "BIND_HOST": "127.0.0.1",
         "PUBLIC_URL": public_url(env),
         "COOKIE_SECURE": "true" if env["TLS"] == "on" else "false",

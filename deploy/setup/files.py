@@ -22,6 +22,8 @@ from deploy.local.checks import checked
 from deploy.local.errors import StackError
 from deploy.local.processes import table, upstream_of
 from deploy.walls import ADMIN, SERVERS, WALLS, Server, aclfile, password_variable
+from deploy.walls_rabbit import PARTS, definitions
+from deploy.walls_rabbit import password_variable as rabbitmq_password_variable
 
 Env = Mapping[str, str]
 Files = Iterator[tuple[str, bytes]]
@@ -31,7 +33,9 @@ WEB_PORT = 8000
 NEEDED = (
     *("TLS", "FRONT_PORT", "FRONT_TLS_PORT", "ORDERS_REPLICAS", "RATE_GENERAL", "RATE_LOGIN", "RATE_SIGNUP"),
     *("REDIS_LEDGER_MAXMEMORY", "REDIS_SESSION_MAXMEMORY", "REDIS_LEDGER_PASSWORD", "REDIS_SESSION_PASSWORD"),
-    *("RABBITMQ_USER", "RABBITMQ_PASSWORD", *map(password_variable, WALLS)),
+    *("BUS", "RABBITMQ_USER", "RABBITMQ_PASSWORD"),
+    *map(password_variable, WALLS),
+    *map(rabbitmq_password_variable, PARTS),
 )
 
 
@@ -85,10 +89,9 @@ def _all(env: Env) -> Files:
         conf = redis_conf(env, name, listen="bind *\nport 6379", users=f"/config/{ACLFILE}", data="/data")
         yield f"{folder}/redis.conf", conf.encode()
         yield f"{folder}/{ACLFILE}", aclfile(name, env).encode()
-    yield (
-        "rabbitmq/20-sagashop.conf",
-        (rabbitmq_conf(env, "0.0.0.0:5672") + "management.path_prefix = /consoles/rabbitmq\n").encode(),
-    )
+    conf = rabbitmq_conf(env, "0.0.0.0:5672", "/etc/rabbitmq/conf.d/definitions.json")
+    yield "rabbitmq/20-sagashop.conf", f"{conf}management.path_prefix = /consoles/rabbitmq\n".encode()
+    yield "rabbitmq/definitions.json", definitions(env).encode()
     yield from _front_door(env)
 
 

@@ -40,7 +40,7 @@ class House:
                  outbox: Callable[[], int] = none_waiting, unsettled: Callable[[], int] = none_waiting,
                  examine: Callable[[], Iterator[Fact]] = lambda: iter(())) -> None:  # fmt: skip
         self.service, self._redis = service, redis
-        self._channels = [*channels, f"{service}.replay"]
+        self._channels = [*channels, f"{service}.replay", f"{service}.out"]
         self._outbox, self._unsettled, self._examine = outbox, unsettled, examine
 
     def open_work(self) -> OpenWork:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from sagashop import redis_clients
-from sagashop.bus import GuardFailed
+from sagashop.bus import GuardFailed, Inbox
 from sagashop.errors import Unavailable
 from sagashop.streams import commit
-from sagashop.streams.commit import Compiled, Keys, Scripts, append, compile_effects, load_rows, packed
+from sagashop.streams.commit import (
+    Compiled,
+    Keys,
+    Outlet,
+    Scripts,
+    append,
+    compile_effects,
+    load_rows,
+    packed,
+    straight,
+)
 from sagashop.streams.inbox import RedisInbox
 
 if TYPE_CHECKING:
@@ -24,12 +35,14 @@ if TYPE_CHECKING:
 class RedisBus:
     """See `sagashop.bus.Bus`. One per process; its clients' pools are thread-safe."""
 
+    outlet: Outlet = staticmethod(straight)
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.redis = redis_clients.ledger(settings)
         self._scripts = Scripts(self.redis)
 
-    def inbox(self, service: str, handlers: Handlers, consumer: str) -> RedisInbox:
+    def inbox(self, service: str, handlers: Handlers, consumer: str) -> Inbox:
         return RedisInbox(
             service, handlers.channels, consumer,
             redis=self.redis, blocking=redis_clients.blocking(self._settings), settings=self._settings,
@@ -37,7 +50,7 @@ class RedisBus:
 
     def admit(self, service: str, effects: Effects, trace: str = "") -> None:
         places = Keys()
-        self._admit(places, compile_effects(effects, places, service=service, trace=trace))
+        self._admit(places, compile_effects(effects, places, service=service, trace=trace, outlet=self.outlet))
 
     def _admit(self, places: Keys, compiled: Compiled) -> None:
         try:
@@ -63,4 +76,7 @@ class RedisBus:
         if not envelopes:
             return
         places = Keys()
-        self._admit(places, ([], [append(envelope, places) for envelope in envelopes]))
+        self._admit(places, ([], [append(self.outlet, each.producer, each, places) for each in envelopes]))
+
+    def beside(self, service: str, consumer: str) -> Sequence[Callable[[threading.Event], None]]:
+        return ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +35,8 @@ def lua(name: str, *, using: str = "", package: str = "sagashop.streams") -> str
 class Keys:
     """The keys of one script call, each named once; a key is told by its place, from 1."""
 
-    def __init__(self) -> None:
-        self._places: dict[str, int] = {}
+    def __init__(self, *first: str) -> None:
+        self._places = {key: place for place, key in enumerate(first, 1)}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
@@ -45,7 +45,16 @@ class Keys:
         return self._places.setdefault(key, len(self._places) + 1)
 
 
-def compile_effects(effects: Effects, places: Keys, *, service: str, trace: str) -> Compiled:
+Outlet = Callable[[str, Envelope], tuple[str, dict[str, str]]]
+"""Where a service puts a message, and how: the stream, and the wire fields."""
+
+
+def straight(service: str, envelope: Envelope) -> tuple[str, dict[str, str]]:
+    """Onto the stream of its channel, where its readers find it."""
+    return keys.stream(envelope.message.channel), envelope.fields()
+
+
+def compile_effects(effects: Effects, places: Keys, *, service: str, trace: str, outlet: Outlet = straight) -> Compiled:
     """Effects as guards and commands for apply.lua, all of it text; a key is told by its place."""
     now, place, guards, commands = now_ms(), places.place, list[Words](), list[Words]()
     for expected in effects.expect:
@@ -70,7 +79,8 @@ def compile_effects(effects: Effects, places: Keys, *, service: str, trace: str)
             case Drop(key):
                 commands.append(("DEL", place(key)))
     for emission in effects.emit:
-        commands.append(append(seal(emission, service=service, trace=trace, time_ms=now), places))
+        envelope = seal(emission, service=service, trace=trace, time_ms=now)
+        commands.append(append(outlet, service, envelope, places))
     for timer in effects.timers:
         member = f"{type(timer.message).__name__} {encode(timer.message)}"
         if isinstance(timer, SetTimer):
@@ -83,10 +93,10 @@ def compile_effects(effects: Effects, places: Keys, *, service: str, trace: str)
     return guards, commands
 
 
-def append(envelope: Envelope, places: Keys) -> Words:
-    """The command that adds a message to the stream of its channel."""
-    stream = places.place(keys.stream(envelope.message.channel))
-    return "XADD", stream, "*", *[part for pair in envelope.fields().items() for part in pair]
+def append(outlet: Outlet, service: str, envelope: Envelope, places: Keys) -> Words:
+    """The command that adds a message to the stream where this service puts it."""
+    stream, fields = outlet(service, envelope)
+    return "XADD", places.place(stream), "*", *[part for pair in fields.items() for part in pair]
 
 
 def packed(value: object) -> bytes:
@@ -121,7 +131,8 @@ def _own_scripts() -> Mapping[str, str]:
     return {
         "commit": lua("commit.lua", using="apply.lua"),
         "admit": lua("admit.lua", using="apply.lua"),
-        **{name: lua(f"{name}.lua") for name in ("dead", "replay", "due", "trim")},
+        "fenced": lua("fenced.lua", using="apply.lua"),
+        **{name: lua(f"{name}.lua") for name in ("dead", "buried", "replay", "due", "trim")},
     }
 
 

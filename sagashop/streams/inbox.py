@@ -16,7 +16,7 @@ from sagashop import keys
 from sagashop.bus import Delivery
 from sagashop.messages import now_ms
 from sagashop.streams import commit
-from sagashop.streams.commit import Keys, Scripts, compile_effects, load_rows, packed
+from sagashop.streams.commit import Keys, Outlet, Scripts, compile_effects, load_rows, packed, straight
 from sagashop.streams.dead_letters import letter_fields
 from sagashop.streams.retention import own_channels
 
@@ -37,7 +37,8 @@ class RedisInbox:
     """
 
     def __init__(self, service: str, channels: Sequence[str], consumer: str, *, redis: Redis, blocking: Redis,
-                 settings: Settings) -> None:  # fmt: skip
+                 settings: Settings, outlet: Outlet = straight) -> None:  # fmt: skip
+        self._outlet = outlet
         self.service, self.group, self.consumer = service, service, consumer or socket.gethostname()
         self._redis, self._blocking, self._settings = redis, blocking, settings
         self._scripts = Scripts(redis)
@@ -116,7 +117,7 @@ class RedisInbox:
         places, commits = Keys(), []
         for delivery, effects, trace in decided:
             source = places.place(delivery.source)
-            compiled = compile_effects(effects, places, service=self.service, trace=trace)
+            compiled = compile_effects(effects, places, service=self.service, trace=trace, outlet=self._outlet)
             commits.append((source, delivery.entry, *compiled))
         answers = self._scripts.run("commit", list(places), [self.group, packed(commits)])
         return [d for (d, _, _), answer in zip(decided, answers, strict=True) if self._is_conflict(d, answer)]
@@ -157,7 +158,7 @@ class RedisInbox:
     def prepare(self) -> None:
         self.create_groups()
         self._scripts.load()
-        self._look_at_switch()
+        self.look_at_switch()
 
     def paused(self) -> bool:
         return self._paused
@@ -166,9 +167,13 @@ class RedisInbox:
         """Watch the operator's pause switch, in a thread of its own: the hot loop needs no round trip for it."""
         while not stopping.wait(1.0):
             try:
-                self._look_at_switch()
+                self.look_at_switch()
             except RedisError:
                 continue  # the loop itself reports and waits for the broker
 
-    def _look_at_switch(self) -> None:
+    def look_at_switch(self) -> None:
+        """Learn whether the operator has paused the service."""
         self._paused = bool(self._redis.exists(keys.paused(self.service)))
+
+    def close(self) -> None:
+        """Nothing is held: what was read and not committed is pending."""

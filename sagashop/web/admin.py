@@ -14,6 +14,7 @@ from sagashop import keys
 from sagashop.errors import Forbidden, NotFound, NotLoggedIn
 from sagashop.messages import now_ms
 from sagashop.pages import BadCursor
+from sagashop.rabbit.topology import Topology
 from sagashop.streams.dead_letters import DeadLetter, DeadLetters, as_json
 from sagashop.streams.overview import Stream, overview
 from sagashop.web.auth import require_operator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 _entry_id = re.compile(r"\d{1,20}-\d{1,20}")
 OPERATORS_ONLY = [NotLoggedIn, Forbidden]
+NO_TOPOLOGY = Topology()
 
 
 class NoDeadLetter(NotFound):
@@ -72,10 +74,37 @@ class ServiceStatus(Struct, frozen=True, kw_only=True):
     timers: int
 
 
-def admin_blueprint(service: str, redis: Redis, channels: Sequence[str]) -> Blueprint:
+class RabbitExchange(Struct, frozen=True):
+    name: str
+    kind: str
+
+
+class RabbitQueue(Struct, frozen=True):
+    name: str
+    arguments: dict[str, str | int]
+
+
+class RabbitBinding(Struct, frozen=True):
+    exchange: str
+    key: str
+    queue: str
+
+
+class RabbitPart(Struct, frozen=True):
+    """What a service declares on RabbitMQ. `shared` exchanges are made with the broker, for all."""
+
+    service: str
+    exchanges: list[RabbitExchange]
+    queues: list[RabbitQueue]
+    bindings: list[RabbitBinding]
+    shared: list[str]
+
+
+def admin_blueprint(service: str, redis: Redis, channels: Sequence[str], topology: Topology = NO_TOPOLOGY) -> Blueprint:
     """The operator's endpoints of one service.
 
     channels: the service's own, without its dead letters and its replay stream, which are always shown
+    topology: what it has on RabbitMQ
     """
     routes = Blueprint("admin", __name__, url_prefix=f"/admin/{service}")
     letters = DeadLetters(redis, service)
@@ -86,6 +115,18 @@ def admin_blueprint(service: str, redis: Redis, channels: Sequence[str]) -> Blue
     @accepts(answers=Streams, problems=OPERATORS_ONLY)
     def streams() -> Answer:
         return Streams(overview(redis, shown))
+
+    @routes.get("/rabbit")
+    @accepts(answers=RabbitPart, problems=OPERATORS_ONLY)
+    def rabbit() -> Answer:
+        """Told by the code: this process has no connection to RabbitMQ."""
+        return RabbitPart(
+            service,
+            [RabbitExchange(each.name, each.kind) for each in topology.exchanges],
+            [RabbitQueue(each.name, each.arguments) for each in topology.queues],
+            [RabbitBinding(each.exchange, each.key, each.queue) for each in topology.bindings],
+            [each.name for each in topology.exchanges if each.shared],
+        )
 
     @routes.get("/status")
     @accepts(answers=ServiceStatus, problems=OPERATORS_ONLY)

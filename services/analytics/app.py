@@ -15,6 +15,7 @@ from sagashop.web.admin import admin_blueprint
 from sagashop.web.app import create_app
 from services.analytics.routes import figures
 from services.analytics.store import SERVICE
+from services.analytics.topology import TOPOLOGY
 
 
 def create(settings: Settings | None = None, *, bus: Bus | None = None) -> Flask:
@@ -26,7 +27,7 @@ def create(settings: Settings | None = None, *, bus: Bus | None = None) -> Flask
         settings,
         blueprints=[
             figures(bus or connect_bus(settings)),
-            admin_blueprint(SERVICE, ledger, []),
+            admin_blueprint(SERVICE, ledger, [], TOPOLOGY),
             audit_blueprint(House(SERVICE, ledger, [])),
         ],
         checks={"redis-ledger": redis_clients.check("redis-ledger", ledger)},

@@ -17,6 +17,7 @@ from services.fulfillment.settings import FulfillmentSettings
 from services.fulfillment.shipments import Shipments
 from services.fulfillment.stockroom import Stockroom
 from services.fulfillment.store import SERVICE
+from services.fulfillment.topology import TOPOLOGY
 
 CHANNELS = ["fulfillment.commands", "fulfillment.timers", "fulfillment.events"]
 
@@ -33,7 +34,7 @@ def create(settings: FulfillmentSettings | None = None, *, bus: Bus | None = Non
         blueprints=[
             stock(stockroom),
             shipping(Shipments(stockroom, engine)),
-            admin_blueprint(SERVICE, ledger, CHANNELS),
+            admin_blueprint(SERVICE, ledger, CHANNELS, TOPOLOGY),
             audit_blueprint(audit.house(ledger, engine, CHANNELS)),
         ],
         checks={

@@ -19,6 +19,7 @@ from services.notifications.newsletters import Newsletters
 from services.notifications.routes import newsletters, notices
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import SERVICE
+from services.notifications.topology import TOPOLOGY
 
 
 def create(settings: NotificationsSettings | None = None, *, bus: Bus | None = None) -> Flask:
@@ -34,7 +35,7 @@ def create(settings: NotificationsSettings | None = None, *, bus: Bus | None = N
             newsletters(Newsletters(ledger, queue)),
             caught_mails(Catcher(settings.mail_catcher_url)),
             jobs_blueprint(queue),
-            admin_blueprint(SERVICE, ledger, []),
+            admin_blueprint(SERVICE, ledger, [], TOPOLOGY),
             audit_blueprint(House(SERVICE, ledger, [])),
         ],
         checks={

@@ -14,6 +14,7 @@ from sagashop.web.app import create_app
 from services.orders import audit
 from services.orders.routes import Desk, customers, operators
 from services.orders.settings import OrdersSettings
+from services.orders.topology import TOPOLOGY
 
 CHANNELS = ["orders.events", "orders.timers"]
 """The streams that orders owns."""
@@ -30,7 +31,7 @@ def create(settings: OrdersSettings | None = None, *, bus: Bus | None = None) ->
         blueprints=[
             customers(desk),
             operators(desk),
-            admin_blueprint("orders", ledger, CHANNELS),
+            admin_blueprint("orders", ledger, CHANNELS, TOPOLOGY),
             audit_blueprint(audit.house(ledger, desk.engine, settings.saga, CHANNELS)),
         ],
         checks={

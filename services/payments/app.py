@@ -15,6 +15,7 @@ from services.payments import audit
 from services.payments.routes import all_accounts, own_account
 from services.payments.settings import PaymentsSettings
 from services.payments.teller import Teller
+from services.payments.topology import TOPOLOGY
 
 CHANNELS = ["payments.commands", "payments.events"]
 
@@ -30,7 +31,7 @@ def create(settings: PaymentsSettings | None = None, *, bus: Bus | None = None) 
         blueprints=[
             own_account(bus, Teller(bus, settings.terms), engine),
             all_accounts(bus, engine),
-            admin_blueprint("payments", ledger, CHANNELS),
+            admin_blueprint("payments", ledger, CHANNELS, TOPOLOGY),
             audit_blueprint(audit.house(ledger, engine, CHANNELS)),
         ],
         checks={

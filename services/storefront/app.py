@@ -22,6 +22,7 @@ from services.storefront.routes import blueprints
 from services.storefront.seed import open_shop
 from services.storefront.settings import StorefrontSettings
 from services.storefront.shop import Shop
+from services.storefront.topology import TOPOLOGY
 
 CHANNELS = ["storefront.events", "storefront.behaviour"]
 
@@ -53,7 +54,7 @@ def build(settings: StorefrontSettings, bus: Bus, passwords: Passwords) -> Flask
         settings,
         blueprints=[
             *blueprints(shop),
-            admin_blueprint("storefront", ledger, CHANNELS),
+            admin_blueprint("storefront", ledger, CHANNELS, TOPOLOGY),
             audit_blueprint(audit.house(ledger, engine, CHANNELS)),
         ],
         checks={"redis-session": check_sessions, "sql": sql.check(engine)},

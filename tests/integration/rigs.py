@@ -18,12 +18,13 @@ from sagashop.worker import Worker
 def working(service: str, handlers: Handlers, settings: Settings, workers: int = 1) -> Iterator[None]:
     """Run so many workers of a service while the block runs."""
     stopping, bus = threading.Event(), connect_bus(settings)
+    inboxes = [bus.inbox(service, handlers, f"{service}-{number}") for number in range(workers)]
     threads = []
-    for number in range(workers):
-        inbox = bus.inbox(service, handlers, f"{service}-{number}")
+    for inbox in inboxes:
         worker = Worker(inbox, handlers, settings)
         arguments = (stopping, Pulse(), inbox.prepare, inbox.paused)
         threads.append(threading.Thread(target=worker.run, args=arguments, daemon=True))
+    threads += relaying(service, settings, stopping)
     for thread in threads:
         thread.start()
     try:
@@ -32,7 +33,15 @@ def working(service: str, handlers: Handlers, settings: Settings, workers: int =
         stopping.set()
         for thread in threads:
             thread.join(timeout=10)
+        for inbox in inboxes:
+            inbox.close()
         assert not any(thread.is_alive() for thread in threads), "a worker did not stop"
+
+
+def relaying(service: str, settings: Settings, stopping: threading.Event) -> list[threading.Thread]:
+    """What the bus runs beside a worker of this service, until `stopping`."""
+    loops = connect_bus(settings).beside(service, f"{service}-0")
+    return [threading.Thread(target=loop, args=(stopping,), daemon=True) for loop in loops]
 
 
 def sealed(messages: Sequence[Message], *, time_ms: int | None = None) -> list[Envelope]:

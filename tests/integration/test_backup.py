@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import pika  # type: ignore[import-untyped]
+import pika
 import pytest
 import redis
 from click.testing import CliRunner

@@ -1,4 +1,6 @@
-"""The checkout on a real Redis: three services, two workers each, while connections break and people cancel."""
+"""The checkout on real servers, on either bus: three services, two workers each, while connections break and people
+cancel.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,11 @@ import pytest
 
 from contracts.orders import Line
 from contracts.storefront import CustomerRegistered, ProductPriced
-from sagashop import keys
-from sagashop.bus import GuardFailed
+from sagashop import keys, redis_clients
+from sagashop.bus import GuardFailed, connect_bus
 from sagashop.errors import Unavailable
 from sagashop.messages import Catalogue
 from sagashop.settings import Settings
-from sagashop.streams.bus import RedisBus
 from services.fulfillment.handlers import make_handlers as fulfillment
 from services.fulfillment.settings import FulfillmentSettings
 from services.fulfillment.store import reservation_from, reservation_key, shelf_from, shelf_key
@@ -29,7 +30,8 @@ from services.orders.saga import checkout
 from services.payments.accounts import Terms
 from services.payments.handlers import make_handlers as payments
 from services.payments.store import TOTALS, payment_key, payment_of
-from tests.integration.rigs import sealed, working
+from tests.integration.rigs import relaying, sealed, working
+from tests.rabbit import RabbitServer
 from tests.servers import eventually
 from tests.unit.checkout_world import OUTCOMES
 
@@ -38,9 +40,11 @@ SAGA = checkout.with_timeouts({"stock": 2.0, "payment": 2.0, "capture": 1.0, "sh
 
 
 class Shop:
-    def __init__(self, url: str) -> None:
-        self.settings = Settings(redis_ledger_url=url, visibility_s=0.3, batch_size=20, max_deliveries=50)
-        self.bus, self.placed = RedisBus(self.settings), list[str]()
+    def __init__(self, url: str, rabbit: RabbitServer | None = None) -> None:
+        bus: dict[str, Any] = {"bus": "rabbitmq", "rabbitmq_url": rabbit.url()} if rabbit else {}
+        self.settings = Settings(redis_ledger_url=url, visibility_s=0.3, batch_size=20, max_deliveries=50, **bus)
+        self.bus, self.placed = connect_bus(self.settings), list[str]()
+        self.redis = redis_clients.ledger(self.settings)
         self.bus.publish(sealed([
             ProductPriced(sku="MUG", revision=1, name="Mug", category="kitchen", price_cents=CENTS),
             *(CustomerRegistered(customer_id=f"c{n}", revision=1, name="Demo Customer", email="") for n in range(5)),
@@ -86,11 +90,11 @@ class Shop:
     def break_connections(self, stopping: threading.Event) -> None:
         while not stopping.wait(0.15):
             with suppress(Exception):
-                self.bus.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")  # type: ignore[no-untyped-call]
+                self.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")  # type: ignore[no-untyped-call]
 
     def histories(self) -> dict[str, list[Any]]:
         """The events of each order as the journal would find them, checked for gaps and doubles."""
-        found: Any = self.bus.redis.xrange(keys.stream("orders.events"))
+        found: Any = self.redis.xrange(keys.stream("orders.events"))
         events: dict[str, list[Any]] = defaultdict(list)
         for _, fields in found:
             envelope = Catalogue(EVENTS).open(fields)
@@ -101,10 +105,17 @@ class Shop:
 
 @pytest.mark.feature("F10")
 @pytest.mark.feature("F02")
-def test_every_order_ends_well_while_connections_break_and_people_cancel(redis_ledger: str) -> None:
-    shop, stopping, chance = Shop(redis_ledger), threading.Event(), random.Random(7)
+@pytest.mark.feature("F62")
+@pytest.mark.parametrize("bus", ["redis", "rabbitmq"])
+def test_every_order_ends_well_while_connections_break_and_people_cancel(
+    redis_ledger: str, bus: str, request: pytest.FixtureRequest
+) -> None:
+    rabbit: RabbitServer | None = request.getfixturevalue("emptied_rabbit") if bus == "rabbitmq" else None
+    shop, stopping, chance = Shop(redis_ledger, rabbit), threading.Event(), random.Random(7)
     trouble = threading.Thread(target=shop.break_connections, args=(stopping,), daemon=True)
     with ExitStack() as stack:
+        for thread in relaying("test", shop.settings, stopping):  # whence the products come
+            thread.start()
         shop.open(stack)
         eventually(lambda: shop.row(shelf_key("MUG")))
         trouble.start()
@@ -117,7 +128,7 @@ def test_every_order_ends_well_while_connections_break_and_people_cancel(redis_l
         stopping.set()
         trouble.join(5)
         eventually(lambda: all(shop.order(order_id).status in SETTLED for order_id in shop.placed), 30)
-        eventually(lambda: not shop.bus.redis.exists(keys.deadlines("fulfillment"), keys.deadlines("orders")))
+        eventually(lambda: not shop.redis.exists(keys.deadlines("fulfillment"), keys.deadlines("orders")))
         time.sleep(0.1)
     check(shop)
 
@@ -141,4 +152,4 @@ def check(shop: Shop) -> None:
     assert sum(map(int, (v for k, v in shop.row(TOTALS).items() if k != "batch"))) == 0
     assert outcomes["completed"], outcomes
     for service in ("orders", "payments", "fulfillment"):
-        assert shop.bus.redis.xlen(keys.dead_letters(service)) == 0
+        assert shop.redis.xlen(keys.dead_letters(service)) == 0

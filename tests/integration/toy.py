@@ -105,7 +105,9 @@ class Toy:
         self.inbox("maker").prepare()
 
     def inbox(self, name: str) -> RedisInbox:
-        return self.bus.inbox("toy", handlers(), name)
+        inbox = self.bus.inbox("toy", handlers(), name)
+        assert isinstance(inbox, RedisInbox)
+        return inbox
 
     def worker(self, name: str = "toy-1") -> Worker:
         return Worker(self.inbox(name), handlers(), self.settings)

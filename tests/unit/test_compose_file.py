@@ -15,6 +15,7 @@ from deploy.local.processes import Process, table
 from deploy.local.service_env import LOGINS, SERVER_SECRETS
 from deploy.setup import files
 from deploy.walls import WALLS, servers_of
+from deploy.walls_rabbit import PARTS
 from sagashop.dotenv import parse
 from sagashop.settings import Settings, describe
 from services.fulfillment.settings import FulfillmentSettings
@@ -149,7 +150,8 @@ def test_a_process_comes_to_the_servers_as_the_user_of_its_service_and_no_other(
 @each_process
 def test_a_process_knows_no_secret_but_its_own(process: Process) -> None:
     service = str(process.service)
-    own = {f"REDIS_PASSWORD_{service.upper()}", "RABBITMQ_USER", "RABBITMQ_PASSWORD"}
+    own = {f"REDIS_PASSWORD_{service.upper()}"}
+    own |= {f"RABBITMQ_PASSWORD_{service.upper()}"} if service in PARTS else set()
     own |= {f"MYSQL_PASSWORD_{service.upper()}"} if service in SQL_SERVICES else set()
     own |= set(LOGINS) if service == "storefront" else set()
     assert mentioned(container(process)) & {*SERVER_SECRETS, *LOGINS} == own
@@ -159,8 +161,9 @@ def test_a_process_knows_no_secret_but_its_own(process: Process) -> None:
 def test_every_setting_of_a_service_can_be_given_in_compose(service: str) -> None:
     told = container(next(process for process in TABLE if process.service == service))["environment"]
     settings = {row.env_name for row in describe(OWN_SETTINGS.get(service, Settings))}
-    ledger = set() if "LEDGER" in servers_of(service) else {"REDIS_LEDGER_URL"}
-    assert settings - told.keys() - FIXED - ledger == set()
+    elsewhere = set() if "LEDGER" in servers_of(service) else {"REDIS_LEDGER_URL"}
+    elsewhere |= set() if service in PARTS else {"RABBITMQ_URL"}
+    assert settings - told.keys() - FIXED - elsewhere == set()
 
 
 def test_there_is_no_process_that_the_local_mode_lacks() -> None:

@@ -1,0 +1,9 @@
+"""What notifications has on RabbitMQ."""
+
+from __future__ import annotations
+
+from sagashop.rabbit.events import bus_part
+from services.notifications.handlers import make_handlers
+from services.notifications.store import SERVICE
+
+TOPOLOGY = bus_part(SERVICE, make_handlers().types)
