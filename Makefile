@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help up down ps logs restart scale reset servers base-images test-servers test test-full test-compose bench
+.PHONY: help up down ps logs restart scale reset backup restore servers base-images test-servers test test-full test-compose bench
 .PHONY: lint fmt lock clean
 
 PYTHON ?= python3
@@ -39,6 +39,13 @@ scale: .venv/.lock ## change the number of replicas without losing a request: ma
 reset: .venv/.lock ## stop the stack and delete its data; asks first (YES=1: does not)
 	@$(DEPLOY) reset
 
+backup: .venv/.lock ## copy the data of the running stack into backups/ (TO=folder), while orders flow
+	@.venv/bin/python -m deploy.backup save $(if $(TO),--to "$(TO)")
+
+restore: .venv/.lock ## put a backup back: make restore FROM=backups/...; asks first (YES=1: does not)
+	@test -n "$(FROM)" || { echo "sagashop: restore what? make restore FROM=backups/sagashop-..." >&2; exit 2; }
+	@.venv/bin/python -m deploy.backup restore "$(FROM)"
+
 servers: .venv/.lock ## install Redis, RabbitMQ and Nginx from the distribution where they are missing
 	@$(DEPLOY) servers
 
@@ -46,7 +53,7 @@ base-images: .venv/.lock ## make stand-ins from Debian packages for the images o
 	@.venv/bin/python -m deploy.offline
 
 test-servers: .venv/.lock
-	@$(DEPLOY) servers --with-browser
+	@$(DEPLOY) servers --for-tests
 
 test: .venv/.dev-lock test-servers ## run the tests, without the slow ones
 	.venv/bin/python -m pytest -m 'not slow' $(ARGS)

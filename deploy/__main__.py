@@ -1,4 +1,4 @@
-"""`python -m deploy up|down|ps|logs|restart|scale|reset|servers|build`: what the targets of the Makefile run."""
+"""`python -m deploy --help`: up, down, ps, logs, restart, scale, reset … What the targets of the Makefile run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 import click
 from rich.console import Console
 
+from deploy import databases
 from deploy.chosen import chosen
 from deploy.compose.stack import ComposeStack
 from deploy.deployment import Deployment
@@ -133,11 +134,18 @@ def reset(yes: bool) -> None:
 
 
 @main.command()
-@click.option("--with-browser", is_flag=True, help="Chromium too, for the browser tests.")
-def servers(with_browser: bool) -> None:
+@click.option("--for-tests", is_flag=True, help="Chromium and MariaDB too, which only the tests need.")
+def servers(for_tests: bool) -> None:
     """Install the distribution's Redis, RabbitMQ and Nginx where they are missing."""
-    new = packages.ensure(packages.NEEDED | (packages.BROWSER if with_browser else {}))
+    new = packages.ensure(packages.NEEDED | (packages.FOR_TESTS if for_tests else {}))
     console.print(f"Installed {', '.join(new)}." if new else "Redis, RabbitMQ and Nginx are installed.")
+
+
+@main.command("databases")
+def print_databases() -> None:
+    """Print the SQL that makes a database and a user for each service: `… databases | mysql -u root -p`."""
+    for statement in databases.statements(chosen()[0].env):
+        click.echo(f"{statement};")
 
 
 if __name__ == "__main__":

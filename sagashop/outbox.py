@@ -5,7 +5,8 @@
         outbox.add(conn, outbox.wrap(ProductPriced(...), "storefront"))
 
 Delivery: at least once. The relay deletes a row only after the bus has it; a crash in between publishes it again, with
-the same id. One relay per database keeps the order of the rows.
+the same id. One relay per database keeps the order in which transactions that wait for each other commit, as two
+changes of the same row do. On MySQL those that overlap and touch different rows may come in either order.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sqlalchemy as sa
 import structlog
 
 from sagashop import log as logs
+from sagashop import sql
 from sagashop.errors import NotReachable, Unavailable
 from sagashop.messages import Catalogue, Envelope, Message, new_id, now_ms
 
@@ -35,7 +37,7 @@ class Publisher(Protocol):
 def columns() -> list[sa.Column[object]]:
     """The columns of the table, for `op.create_table(outbox.NAME, *outbox.columns(), sqlite_autoincrement=True)`."""
     return [
-        sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
         sa.Column("message_id", sa.String(128), nullable=False),
         sa.Column("type", sa.String(64), nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
@@ -69,7 +71,7 @@ def add(conn: sa.Connection, *envelopes: Envelope) -> None:
 
 
 class Relay:
-    """Moves the rows of one database's outbox to the bus, in their order.
+    """Moves the rows of one database's outbox to the bus, the oldest of those that are committed first.
 
     types: every message type this service puts into its outbox
     batch: rows per step
@@ -101,7 +103,7 @@ class Relay:
         while not stopping.is_set():
             try:
                 moved = self.step()
-            except (Unavailable, NotReachable, redis.RedisError, sa.exc.OperationalError) as why:
+            except (Unavailable, NotReachable, redis.RedisError, *sql.GONE) as why:
                 log.warning("outbox.waiting", reason=str(why))
                 stopping.wait(1.0)
                 continue

@@ -1,6 +1,8 @@
 """SQL databases: SQLite where nothing else is given, MySQL or MariaDB by DATABASE_URL; and their migrations.
 
 A service keeps its migrations in `services/<name>/migrations/*.py`, plain Alembic revisions, and runs them at start.
+On MySQL each change of a table is final at once, so a revision that dies half way is run again from its beginning: let
+it look first whether a step is done already (`if_not_exists=True`, or `sa.inspect(op.get_bind()).has_index(...)`).
 """
 
 from __future__ import annotations
@@ -17,19 +19,26 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import make_url
 
+from sagashop import mysql
 from sagashop.errors import NotReachable, SagashopError
 
 BUSY_TIMEOUT_MS = 5_000
 MIGRATION_WAIT_S = 30
+MIGRATION_STEP_MAX_S = 3_600
 POOL_WAIT_S = 2
+
+GONE = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
+"""The database is away, busy or not ready yet: the same statement may succeed later."""
 
 
 class MigrationFailed(SagashopError):
     """The database could not be brought to the version this code needs. The text says why and what to do next."""
 
 
-def engine(database_url: str) -> sa.Engine:
+def engine(database_url: str, *, answer_within_s: float = 10) -> sa.Engine:
     """The engine of a service's own database. Connects at the first statement; makes the folder of an SQLite file.
+
+    answer_within_s: a server (not SQLite) that takes longer over a statement counts as gone
 
     On SQLite a transaction begins at its first write, at once as a writer, and waits up to 5 s for another writer.
     What was read before the first write may have changed by then: guard the write, or use `writing`.
@@ -44,23 +53,23 @@ def engine(database_url: str) -> sa.Engine:
         raise NotReachable("DATABASE_URL is not a database URL; an example is sqlite:////var/lib/shop.db") from wrong
     if url.get_backend_name() == "sqlite":
         return _sqlite(url)
-    return sa.create_engine(
-        url,
-        pool_pre_ping=True,
-        pool_timeout=POOL_WAIT_S,
-        pool_recycle=1_800,
-        isolation_level="READ COMMITTED",
-        connect_args={"connect_timeout": 2, "read_timeout": 10, "write_timeout": 10},
-    )
+    return mysql.engine(url, answer_within_s)
 
 
 @contextmanager
 def writing(db: sa.Engine) -> Iterator[sa.Connection]:
-    """A transaction no other writer of an SQLite file can slip into, from its first read on. Commits at the end."""
-    with db.begin() as conn:
-        if db.dialect.name == "sqlite":
+    """A transaction no other `writing` can slip into, from its first read on. Commits at the end.
+
+    An SQLite file keeps all other writers out, too. On MySQL those go on; read what they must not change
+    `with_for_update`.
+    """
+    if db.dialect.name == "sqlite":
+        with db.begin() as conn:
             conn.exec_driver_sql("BEGIN IMMEDIATE")
-        yield conn
+            yield conn
+    else:
+        with db.connect() as conn, mysql.turn(conn, "writing", mysql.LOCK_WAIT_S), conn.begin():
+            yield conn
 
 
 def migrate(db: sa.Engine, package: str) -> None:
@@ -69,7 +78,8 @@ def migrate(db: sa.Engine, package: str) -> None:
     Processes that start together take turns; the later ones find nothing left to do.
 
     Raises:
-        MigrationFailed: another process holds the lock for over 30 s, or a migration failed (SQLite keeps none of it)
+        MigrationFailed: another process holds the lock for over 30 s, or a migration failed (SQLite keeps none of it,
+            MySQL the revisions before it)
     """
     service = package.rsplit(".", 1)[-1]
     folder = _folder(package)
@@ -77,9 +87,9 @@ def migrate(db: sa.Engine, package: str) -> None:
     try:
         with _alone(db, service) as conn:
             _upgrade(conn, script, f"schema_{service}")
-    except sa.exc.DBAPIError as why:
+    except (sa.exc.DBAPIError, sa.exc.TimeoutError) as why:
         raise MigrationFailed(
-            f"cannot migrate the database of {service} ({why.orig}).\n"
+            f"cannot migrate the database of {service} ({getattr(why, 'orig', why)}).\n"
             f"  Check DATABASE_URL and that no other process holds the database, then start {service} again."
         ) from why
 
@@ -105,7 +115,7 @@ def _upgrade(conn: sa.Connection, script: ScriptDirectory, version_table: str) -
 
 
 def _alone(db: sa.Engine, service: str) -> AbstractContextManager[sa.Connection]:
-    return _alone_in_file(db) if db.dialect.name == "sqlite" else _alone_by_name(db, f"sagashop.migrate.{service}")
+    return _alone_in_file(db) if db.dialect.name == "sqlite" else _alone_on_server(db, service)
 
 
 @contextmanager
@@ -121,17 +131,15 @@ def _alone_in_file(db: sa.Engine) -> Iterator[sa.Connection]:
 
 
 @contextmanager
-def _alone_by_name(db: sa.Engine, name: str) -> Iterator[sa.Connection]:
-    """A lock by name, on a connection of its own: MySQL commits at each change of a table."""
-    with db.connect().execution_options(isolation_level="AUTOCOMMIT") as lock, db.connect() as conn:
-        got = lock.scalar(sa.text("SELECT GET_LOCK(:name, :wait)"), {"name": name, "wait": MIGRATION_WAIT_S})
-        if got != 1:
-            raise MigrationFailed(f"another process has been migrating for over {MIGRATION_WAIT_S} s ({name}).")
-        try:
+def _alone_on_server(db: sa.Engine, service: str) -> Iterator[sa.Connection]:
+    """A lock by name, over all the transactions of the migration. A change of a large table may take its time."""
+    patient = mysql.engine(db.url, MIGRATION_STEP_MAX_S)
+    try:
+        with patient.connect() as conn, mysql.turn(conn, f"migrate.{service}", MIGRATION_WAIT_S):
             yield conn
             conn.commit()
-        finally:
-            lock.execute(sa.text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+    finally:
+        patient.dispose()
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:

@@ -22,6 +22,7 @@ from sagashop.effects import Effects, apply_to
 from sagashop.errors import MalformedMessage, NotReachable, SagashopError
 from sagashop.health import Pulse, serve_health
 from sagashop.messages import Envelope
+from sagashop.process import collect_rarely
 from sagashop.streams.retention import own_channels, trimmer
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def run(service: str, settings: Settings, make_handlers: Callable[[], Handlers],
     inbox = bus.inbox(service, handlers, settings.worker_name)
     loops = (inbox.tend, trimmer(settings, own_channels(service), groups=[service]), *beside)
     crashed = threading.Event()
-    threads = [threading.Thread(target=_until, args=(loop, stopping, crashed), daemon=True) for loop in loops]
+    threads = [threading.Thread(target=run_beside, args=(loop, stopping, crashed), daemon=True) for loop in loops]
 
     def prepare() -> None:
         for check in (inbox.prepare, *needs):
@@ -176,6 +177,7 @@ def run(service: str, settings: Settings, make_handlers: Callable[[], Handlers],
     with serve_health(settings.bind_host, settings.health_port, pulse):
         for thread in threads:
             thread.start()
+        collect_rarely()
         log.info("worker.started", consumer=settings.worker_name, channels=handlers.channels)
         Worker(inbox, handlers, settings).run(stopping, pulse, prepare, inbox.paused)
         for thread in threads:
@@ -184,7 +186,7 @@ def run(service: str, settings: Settings, make_handlers: Callable[[], Handlers],
     return 1 if crashed.is_set() else 0
 
 
-def _until(loop: Callable[[threading.Event], None], stopping: threading.Event, crashed: threading.Event) -> None:
+def run_beside(loop: Callable[[threading.Event], None], stopping: threading.Event, crashed: threading.Event) -> None:
     """Run a loop beside the worker; if it ends with an error, so does the process, to be started anew."""
     try:
         loop(stopping)

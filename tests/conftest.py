@@ -87,10 +87,16 @@ def mariadb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDb
     server.close()
 
 
-@pytest.fixture(params=["sqlite", "mariadb"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What is marked `sql` runs once on each kind of database; the name of the kind is part of the test's."""
+    if metafunc.definition.get_closest_marker("sql"):
+        metafunc.parametrize("database_url", ["sqlite", "mariadb"], indirect=True, scope="function")
+
+
+@pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """URL of an empty database; a test that takes it runs on SQLite and on MariaDB."""
-    if request.param == "sqlite":
+    """URL of an empty database: of SQLite, and in tests marked `sql` of MariaDB too."""
+    if getattr(request, "param", "sqlite") == "sqlite":
         yield f"sqlite:///{tmp_path}/deep/test.db"
         return
     server: MariaDbServer = request.getfixturevalue("mariadb_server")

@@ -16,7 +16,7 @@ from tests.servers import START_DEADLINE_S, STOP_DEADLINE_S, eventually, free_po
 
 SMALL = (
     *("--skip-log-bin", "--performance-schema=off", "--skip-name-resolve", "--max-connections=60"),
-    *("--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--innodb-flush-log-at-trx-commit=0"),
+    *("--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--innodb-flush-log-at-trx-commit=2"),
 )
 """It survives its own crash, not one of the machine; no test cuts the power."""
 

@@ -19,12 +19,13 @@ NEEDED = {
     "nginx": "nginx",
     "openssl": "openssl",
 }
-BROWSER = {"chromium": "chromium"}  # for the browser tests
+FOR_TESTS = {"chromium": "chromium", "mariadbd": "mariadb-server"}
 UNITS = {
     "redis-server": ("redis-server.service",),
     "rabbitmq-server": ("rabbitmq-server.service",),
     "erlang-base": ("epmd.service", "epmd.socket"),
     "nginx": ("nginx.service",),
+    "mariadb-server": ("mariadb.service", "mariadb.socket"),
 }
 POLICY = Path("/usr/sbin/policy-rc.d")
 
@@ -96,8 +97,9 @@ def stay_off(packages: Sequence[str]) -> None:
     for package in packages:
         for unit in UNITS[package]:
             _quietly("systemctl", "disable", unit)
-        if Path(f"/etc/init.d/{package}").exists():
-            _quietly("update-rc.d", package, "disable")
+            name, _, kind = unit.partition(".")
+            if kind == "service" and Path(f"/etc/init.d/{name}").exists():
+                _quietly("update-rc.d", name, "disable")
 
 
 def _quietly(*command: str) -> None:

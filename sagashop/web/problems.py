@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import redis
-import sqlalchemy.exc
 import structlog
 from flask import Flask, Response
 from msgspec import json
@@ -11,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from sagashop import log as logs
+from sagashop import sql
 from sagashop.errors import NotReachable, Problem, TooLarge, Unavailable
 
 TYPE_PREFIX = "https://sagashop.example/problems/"
@@ -22,9 +22,7 @@ SERVER_GONE = (
     redis.TimeoutError,
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ReadOnlyError,
-    sqlalchemy.exc.OperationalError,
-    sqlalchemy.exc.InterfaceError,
-    sqlalchemy.exc.TimeoutError,
+    *sql.GONE,
     NotReachable,
 )
 """A server we need is down, full or silent: 503, and the client may try again."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from contracts.storefront import ProductPriced
@@ -31,9 +30,9 @@ WELCOME_CENTS = 50_000
 class World:
     """The processes of orders, with MUG at 9.00, TEE at 20.00, GOLD at 600.00 (more than anybody has) on sale."""
 
-    def __init__(self, ledger: str, session: str, folder: Path, **more: Any) -> None:
+    def __init__(self, ledger: str, session: str, database_url: str, **more: Any) -> None:
         shared: dict[str, Any] = {"redis_ledger_url": ledger, "redis_session_url": session, "visibility_s": 0.05}
-        shared["database_url"] = f"sqlite:///{folder}/orders.db"
+        shared["database_url"] = database_url
         self.settings = OrdersSettings(**{**shared, **more})
         self.handlers: dict[str, tuple[Handlers, Settings]] = {
             "orders": (make_handlers(self.settings.saga), self.settings),

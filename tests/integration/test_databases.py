@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 
 from deploy import databases
+from deploy.__main__ import main
 from deploy.local import dotenv
 from sagashop import sql
 from tests.mariadb import MariaDbServer
@@ -97,6 +99,13 @@ def test_what_somebody_was_allowed_besides_is_taken_back(walled: MariaDbServer, 
     walled.execute("GRANT SELECT ON sagashop_payments.* TO 'orders'@'%'", *databases.statements(env))
     with sql.engine(databases.url(env, "orders", walled.address)).connect() as conn:
         assert "denied" in refusal(conn, "SELECT * FROM sagashop_payments.things")
+
+
+def test_the_command_prints_the_statements_of_the_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGASHOP_ENV", str(tmp_path / ".env"))
+    printed = CliRunner().invoke(main, ["databases"]).output
+    own = dotenv.ensure(tmp_path / ".env")
+    assert printed == "".join(f"{statement};\n" for statement in databases.statements(own))
 
 
 def test_the_table_names_the_services_that_use_sql(env: dict[str, str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,12 +63,12 @@ class Shop:
 
 
 @pytest.fixture
-def shop(redis_ledger: str, redis_session: str, tmp_path: Path) -> Shop:
+def shop(redis_ledger: str, redis_session: str, database_url: str) -> Shop:
     return Shop(
         FulfillmentSettings(
             redis_ledger_url=redis_ledger,
             redis_session_url=redis_session,
-            database_url=f"sqlite:///{tmp_path}/fulfillment.db",
+            database_url=database_url,
             carrier_delay_s=0.2,
         )
     )
@@ -215,6 +214,7 @@ def test_a_bad_query_is_refused(stocked: Shop, query: str) -> None:
 
 
 @pytest.mark.feature("F07")
+@pytest.mark.sql
 def test_the_journal_outlives_the_ledgers_memory(running: Shop) -> None:
     running.send(reserve("o1"), RequestShipment(order_id="o1", customer_id="c1"))
     eventually(lambda: running.events()["ShipmentBooked"])

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +17,12 @@ from tests.servers import RedisServer
 
 
 @pytest.fixture
-def world(redis_ledger: str, redis_session: str, tmp_path: Path) -> World:
-    return World(redis_ledger, redis_session, tmp_path).open()
+def world(redis_ledger: str, redis_session: str, database_url: str) -> World:
+    return World(redis_ledger, redis_session, database_url).open()
 
 
 @pytest.mark.feature("F10")
+@pytest.mark.sql
 def test_an_order_goes_all_the_way_and_its_timeline_tells_how(world: World) -> None:
     browser = world.browser()
     answer = buy(browser, ("MUG", 2), ("TEE", 1))
@@ -170,6 +170,7 @@ def test_who_may_do_what(world: World) -> None:
 
 
 @pytest.mark.feature("F07")
+@pytest.mark.sql
 def test_the_list_shows_ones_own_orders_newest_first_page_by_page(world: World) -> None:
     browser = world.browser()
     ids = [buy(browser).json["order_id"] for _ in range(5)]
@@ -212,8 +213,10 @@ def test_a_wait_ends_in_time_and_the_order_stays_placed(world: World) -> None:
     assert answer.headers["Preference-Applied"] == "wait=1"
 
 
-def test_beyond_the_places_for_waiting_202_comes_at_once(redis_ledger: str, redis_session: str, tmp_path: Path) -> None:
-    world = World(redis_ledger, redis_session, tmp_path, prefer_wait_places=1).open()
+def test_beyond_the_places_for_waiting_202_comes_at_once(
+    redis_ledger: str, redis_session: str, database_url: str
+) -> None:
+    world = World(redis_ledger, redis_session, database_url, prefer_wait_places=1).open()
     with ThreadPoolExecutor(2) as threads:
         answers = list(threads.map(lambda _: buy(world.browser(), headers={"Prefer": "wait=1"}), range(2)))
     assert [answer.status_code for answer in answers] == [202, 202]
@@ -276,6 +279,7 @@ def test_cancellations_and_the_pivot_at_once_leave_one_winner(world: World) -> N
         assert ended == promised[answer.json["status"]]
 
 
+@pytest.mark.sql
 def test_an_order_that_left_the_ledger_is_told_from_the_journal(world: World) -> None:
     browser = world.browser()
     where = buy(browser).headers["Location"]
@@ -300,6 +304,7 @@ def test_a_timeline_does_not_wait_long_for_a_journal_that_stands_still(world: Wo
 
 
 @pytest.mark.feature("F07")
+@pytest.mark.sql
 def test_the_read_model_is_rebuilt_while_orders_flow_and_readers_see_it_whole(world: World) -> None:
     browser, operator = world.browser(), world.browser("op", "operator")
     for _ in range(5):
@@ -319,6 +324,7 @@ def test_the_read_model_is_rebuilt_while_orders_flow_and_readers_see_it_whole(wo
     assert [order for order in browser.get("/api/orders").json["items"] if order in shown["items"]] == shown["items"]
 
 
+@pytest.mark.sql
 def test_the_operator_sees_open_sagas_with_their_steps(world: World) -> None:
     operator = world.browser("op", "operator")
     done = buy(world.browser()).json["order_id"]
@@ -335,11 +341,27 @@ def test_the_operator_sees_open_sagas_with_their_steps(world: World) -> None:
     assert (one["status"], len(one["steps"])) == ("completed", 4)
 
 
+@pytest.mark.sql
+def test_before_the_projectors_first_start_lists_are_503_and_orders_are_taken(
+    redis_ledger: str, redis_session: str, database_url: str
+) -> None:
+    world = World(redis_ledger, redis_session, database_url)
+    world.sell("MUG", 900)
+    world.work()
+    placed = buy(world.browser()).json["order_id"]
+    for path in ("/api/orders", f"/api/orders/{placed}/timeline", "/api/orders/of-nobody"):
+        answer = world.browser().get(path)
+        assert (kind(answer), answer.headers["Retry-After"]) == ((503, "unavailable"), "2")
+    world.projector.prepare()
+    world.settle()
+    assert [order["order_id"] for order in world.browser().get("/api/orders").json["items"]] == [placed]
+
+
 def test_redis_down_or_silent_is_503_within_two_seconds_and_service_resumes_by_itself(
-    own_redis: Callable[..., RedisServer], redis_session: str, tmp_path: Path
+    own_redis: Callable[..., RedisServer], redis_session: str, database_url: str
 ) -> None:
     server = own_redis(durable=True)
-    world = World(server.url, redis_session, tmp_path).open()
+    world = World(server.url, redis_session, database_url).open()
     browser = world.browser()
     where = buy(browser).headers["Location"]
 

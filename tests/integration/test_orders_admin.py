@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +17,8 @@ GOOD = encode(ProductPriced(sku="NEW", revision=1, name="New", category="test", 
 
 
 @pytest.fixture
-def world(redis_ledger: str, redis_session: str, tmp_path: Path) -> World:
-    return World(redis_ledger, redis_session, tmp_path).open()
+def world(redis_ledger: str, redis_session: str, database_url: str) -> World:
+    return World(redis_ledger, redis_session, database_url).open()
 
 
 def break_something(world: World, *data: str) -> None:

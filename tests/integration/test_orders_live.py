@@ -60,8 +60,8 @@ class Live:
 
 
 @pytest.fixture
-def world(redis_ledger: str, redis_session: str, tmp_path: Path) -> World:
-    return World(redis_ledger, redis_session, tmp_path).open()
+def world(redis_ledger: str, redis_session: str, database_url: str) -> World:
+    return World(redis_ledger, redis_session, database_url).open()
 
 
 @pytest.fixture
@@ -138,10 +138,10 @@ def test_streams_are_for_the_owner_and_the_operator_and_not_endless_in_number(wo
 
 
 def test_a_stream_outlives_a_restart_of_redis_and_misses_nothing(
-    own_redis: Callable[..., RedisServer], redis_session: str, tmp_path: Path
+    own_redis: Callable[..., RedisServer], redis_session: str, database_url: str
 ) -> None:
     server = own_redis(durable=True)
-    world = World(server.url, redis_session, tmp_path).open()
+    world = World(server.url, redis_session, database_url).open()
     live = Live(world)
     try:
         order_id = buy(world.browser()).json["order_id"]

@@ -1,4 +1,4 @@
-"""The outbox and the migrations, on real SQLite files."""
+"""The outbox and the migrations, on real databases."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class FakeBus:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> sa.Engine:
-    engine = sql.engine(f"sqlite:///{tmp_path}/deep/shop.db")
+def database(database_url: str) -> sa.Engine:
+    engine = sql.engine(database_url)
     metadata = sa.MetaData()
     outbox.define(metadata)
     metadata.create_all(engine)
@@ -64,6 +64,7 @@ def put(database: sa.Engine, *prices: int) -> None:
         outbox.add(conn, *(outbox.wrap(Priced(sku="MUG", price_cents=price), "test") for price in prices))
 
 
+@pytest.mark.sql
 def test_messages_are_published_in_order_batch_by_batch_and_then_gone(database: sa.Engine) -> None:
     bus = FakeBus()
     relay = outbox.Relay(database, bus, [Priced], batch=2)
@@ -73,6 +74,7 @@ def test_messages_are_published_in_order_batch_by_batch_and_then_gone(database: 
     assert bus.prices == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.sql
 def test_an_envelope_comes_out_as_it_went_in(database: sa.Engine) -> None:
     bus = FakeBus()
     with log.bound(trace="00-aa-bb-01"):
@@ -84,6 +86,16 @@ def test_an_envelope_comes_out_as_it_went_in(database: sa.Engine) -> None:
     assert sent.trace == "00-aa-bb-01"
 
 
+@pytest.mark.sql
+def test_a_large_message_is_kept_whole(database: sa.Engine) -> None:
+    bus, sent = FakeBus(), outbox.wrap(Priced(sku="ö🫖" * 50_000, price_cents=1), "test")
+    with database.begin() as conn:
+        outbox.add(conn, sent)
+    outbox.Relay(database, bus, [Priced]).step()
+    assert bus.published == [sent]
+
+
+@pytest.mark.sql
 def test_a_transaction_that_rolls_back_publishes_nothing(database: sa.Engine) -> None:
     bus = FakeBus()
     with database.connect() as conn:
@@ -93,6 +105,7 @@ def test_a_transaction_that_rolls_back_publishes_nothing(database: sa.Engine) ->
     assert bus.published == []
 
 
+@pytest.mark.sql
 def test_a_relay_that_dies_after_publishing_publishes_again_with_the_same_id(database: sa.Engine) -> None:
     bus = FakeBus()
     put(database, 1)
@@ -105,6 +118,7 @@ def test_a_relay_that_dies_after_publishing_publishes_again_with_the_same_id(dat
     assert len({envelope.id for envelope in bus.published}) == 1
 
 
+@pytest.mark.sql
 def test_a_type_the_relay_does_not_know_stops_it_rather_than_being_skipped(database: sa.Engine) -> None:
     with database.begin() as conn:
         outbox.add(conn, outbox.wrap(Forgotten(), "test"))
@@ -115,6 +129,7 @@ def test_a_type_the_relay_does_not_know_stops_it_rather_than_being_skipped(datab
     assert bus.published == []
 
 
+@pytest.mark.sql
 def test_the_relay_waits_for_a_bus_that_is_away_and_then_delivers_all(database: sa.Engine) -> None:
     bus, stopping = FakeBus(), threading.Event()
     bus.broken = True
@@ -132,6 +147,7 @@ def test_the_relay_waits_for_a_bus_that_is_away_and_then_delivers_all(database: 
     assert not thread.is_alive()
 
 
+@pytest.mark.sql
 def test_writers_at_once_lose_nothing(database: sa.Engine) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda price: put(database, price), range(40)))
@@ -140,6 +156,7 @@ def test_writers_at_once_lose_nothing(database: sa.Engine) -> None:
     assert sorted(bus.prices) == list(range(40))
 
 
+@pytest.mark.sql
 def test_reading_and_then_writing_in_turn_counts_right(database: sa.Engine) -> None:
     with database.begin() as conn:
         conn.exec_driver_sql("CREATE TABLE tally (n INTEGER)")
@@ -148,7 +165,7 @@ def test_reading_and_then_writing_in_turn_counts_right(database: sa.Engine) -> N
     def one_more(_: int) -> None:
         with sql.writing(database) as conn:
             n = conn.exec_driver_sql("SELECT n FROM tally").scalar_one()
-            conn.exec_driver_sql("UPDATE tally SET n = ?", (n + 1,))
+            conn.execute(sa.text("UPDATE tally SET n = :n"), {"n": n + 1})
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(one_more, range(40)))
@@ -212,8 +229,9 @@ def things(url: str) -> list[int]:
         return [row[0] for row in conn.exec_driver_sql("SELECT id FROM things ORDER BY id")]
 
 
-def test_migrating_twice_and_with_a_new_revision_runs_each_once(tmp_path: Path, package: Path) -> None:
-    url = f"sqlite:///{tmp_path}/m.db"
+@pytest.mark.sql
+def test_migrating_twice_and_with_a_new_revision_runs_each_once(database_url: str, package: Path) -> None:
+    url = database_url
     for _ in range(2):
         sql.migrate(sql.engine(url), "shelf")
     assert things(url) == [1]
@@ -241,8 +259,9 @@ def test_a_package_without_migrations_is_named() -> None:
         sql.migrate(sql.engine("sqlite://"), "tests")
 
 
-def test_processes_that_start_together_migrate_once(tmp_path: Path, package: Path) -> None:
-    url = f"sqlite:///{tmp_path}/m.db"
+@pytest.mark.sql
+def test_processes_that_start_together_migrate_once(tmp_path: Path, database_url: str, package: Path) -> None:
+    url = database_url
     (package / "0002_second.py").write_text(SECOND.format(more=""))
     context = multiprocessing.get_context("spawn")
     starters = [context.Process(target=_migrate, args=(str(tmp_path), url)) for _ in range(4)]

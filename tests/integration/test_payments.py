@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,11 +22,12 @@ ZERO = {"bank_cents": 0, "available_cents": 0, "held_cents": 0, "merchant_cents"
 
 
 @pytest.fixture
-def house(redis_ledger: str, redis_session: str, tmp_path: Path) -> House:
-    return a_house(redis_ledger, redis_session, f"sqlite:///{tmp_path}/payments.db")
+def house(redis_ledger: str, redis_session: str, database_url: str) -> House:
+    return a_house(redis_ledger, redis_session, database_url)
 
 
 @pytest.mark.feature("F06")
+@pytest.mark.sql
 def test_an_order_is_held_paid_and_refunded_and_the_books_show_it(house: House) -> None:
     capture, refund = (kind(order_id="o1", customer_id="c1") for kind in (CapturePayment, RefundPayment))
     customer, operator = house.browser("c1"), house.browser("op", "operator")
@@ -81,6 +81,7 @@ def test_a_capture_of_nothing_becomes_a_dead_letter_with_its_reason(house: House
 
 @pytest.mark.feature("F06")
 @pytest.mark.feature("F07")
+@pytest.mark.sql
 def test_balances_and_books_rebuilt_from_zero_are_the_same(house: House) -> None:
     house.tell(*_busy_week(random.Random(7)))
     customers = [f"c{n}" for n in range(3)]

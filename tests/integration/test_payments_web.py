@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.integration.payments_house import House, a_house, authorize, registered
 
 
 @pytest.fixture
-def house(redis_ledger: str, redis_session: str, tmp_path: Path) -> House:
-    return a_house(redis_ledger, redis_session, f"sqlite:///{tmp_path}/payments.db")
+def house(redis_ledger: str, redis_session: str, database_url: str) -> House:
+    return a_house(redis_ledger, redis_session, database_url)
 
 
 def test_a_deposit_is_repeated_safely_by_its_id_or_by_the_header(house: House) -> None:
@@ -55,6 +53,7 @@ def test_a_withdrawal_takes_what_is_available_and_not_what_is_held(house: House)
     assert house.browser("op", "operator").get("/admin/payments/ledger").get_json()["balanced"]
 
 
+@pytest.mark.sql
 def test_a_statement_is_paged_from_the_newest_and_new_lines_shift_nothing(house: House) -> None:
     customer = house.browser("c1")
     for n in range(5):

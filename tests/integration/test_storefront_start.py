@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -24,13 +23,15 @@ from services.storefront.settings import StorefrontSettings
 from services.storefront.tables import customers, products
 from tests.servers import eventually
 
+pytestmark = pytest.mark.sql
+
 
 @pytest.fixture
-def settings(redis_ledger: str, redis_session: str, tmp_path: Path) -> StorefrontSettings:
+def settings(redis_ledger: str, redis_session: str, database_url: str) -> StorefrontSettings:
     return StorefrontSettings(
         redis_ledger_url=redis_ledger,
         redis_session_url=redis_session,
-        database_url=f"sqlite:///{tmp_path}/storefront.db",
+        database_url=database_url,
         demo_email="demo@sagashop.example",
         demo_password="demo password",
     )

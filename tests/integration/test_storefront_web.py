@@ -1,11 +1,10 @@
-"""The storefront over HTTP, on real Redis and SQLite."""
+"""The storefront over HTTP, on real Redis and SQL."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,11 +27,11 @@ PASSWORD = "a long walk"
 
 
 @pytest.fixture
-def settings(redis_ledger: str, redis_session: str, tmp_path: Path) -> StorefrontSettings:
+def settings(redis_ledger: str, redis_session: str, database_url: str) -> StorefrontSettings:
     return StorefrontSettings(
         redis_ledger_url=redis_ledger,
         redis_session_url=redis_session,
-        database_url=f"sqlite:///{tmp_path}/storefront.db",
+        database_url=database_url,
         demo_email="demo@sagashop.example",
         demo_password="demo password",
         operator_email="Operator@Sagashop.example",
@@ -89,6 +88,7 @@ def waiting(settings: StorefrontSettings) -> list[sa.Row[Any]]:
 
 
 @pytest.mark.feature("F51")
+@pytest.mark.sql
 def test_every_product_is_on_exactly_one_page(browser: FlaskClient) -> None:
     seen, cursor = [], ""
     while True:
@@ -102,6 +102,7 @@ def test_every_product_is_on_exactly_one_page(browser: FlaskClient) -> None:
     assert len({product.split("-")[0] for product in seen[:8]}) == 8
 
 
+@pytest.mark.sql
 def test_search_wants_every_word_in_any_case_and_takes_wildcards_literally(browser: FlaskClient) -> None:
     def found(text: str) -> list[str]:
         page = body(browser.get("/api/products", query_string={"search": text, "limit": 100}))
@@ -112,6 +113,7 @@ def test_search_wants_every_word_in_any_case_and_takes_wildcards_literally(brows
     assert found("%") == found("_") == found("a%") == found("'; --") == []
 
 
+@pytest.mark.sql
 def test_a_category_shows_only_its_own_and_an_unknown_one_nothing(browser: FlaskClient) -> None:
     categories = body(browser.get("/api/products/categories"))["items"]
     assert len(categories) >= 6
@@ -139,6 +141,7 @@ def test_a_wrong_question_about_products_gets_its_own_problem(
     assert kind(browser.get(path)) == problem
 
 
+@pytest.mark.sql
 def test_a_price_change_raises_the_revision_and_tells_in_the_same_transaction(
     operator: FlaskClient, settings: StorefrontSettings
 ) -> None:
@@ -157,6 +160,7 @@ def test_a_price_change_raises_the_revision_and_tells_in_the_same_transaction(
     }  # fmt: skip
 
 
+@pytest.mark.sql
 def test_a_refused_change_leaves_product_and_outbox_as_they_were(
     operator: FlaskClient, settings: StorefrontSettings
 ) -> None:
@@ -174,6 +178,7 @@ def test_a_refused_change_leaves_product_and_outbox_as_they_were(
 NEW = {"sku": "MUG-NEW-09", "name": "New mug", "category": "mugs", "description": "Just in.", "price_cents": 900}
 
 
+@pytest.mark.sql
 def test_the_operator_adds_a_product_once(operator: FlaskClient, settings: StorefrontSettings) -> None:
     answer = operator.post("/api/products", json=NEW)
     assert (answer.status_code, answer.headers["Location"]) == (201, "/api/products/MUG-NEW-09")
@@ -195,6 +200,7 @@ def test_only_the_operator_changes_the_catalogue(browser: FlaskClient) -> None:
     assert attempts() == [(403, "forbidden")] * 3
 
 
+@pytest.mark.sql
 def test_a_withdrawn_product_leaves_the_list_and_can_not_be_added(operator: FlaskClient) -> None:
     put(operator, "MUG-TERRA-01", 1)
     operator.patch("/api/products/MUG-TERRA-01", json={"on_sale": False})
@@ -205,6 +211,7 @@ def test_a_withdrawn_product_leaves_the_list_and_can_not_be_added(operator: Flas
     assert body(put(operator, "MUG-TERRA-01", 0))["lines"] == []
 
 
+@pytest.mark.sql
 def test_republishing_writes_copies_of_what_was_told_before(
     operator: FlaskClient, browser: FlaskClient, settings: StorefrontSettings
 ) -> None:
@@ -217,6 +224,7 @@ def test_republishing_writes_copies_of_what_was_told_before(
     assert {row.data for row in again} == {row.data for row in first}
 
 
+@pytest.mark.sql
 def test_the_relay_brings_the_outbox_to_the_stream(app: Flask, settings: StorefrontSettings) -> None:
     assert app
     relay = outbox.Relay(
@@ -234,6 +242,7 @@ def test_the_relay_brings_the_outbox_to_the_stream(app: Flask, settings: Storefr
 
 
 @pytest.mark.feature("F30")
+@pytest.mark.sql
 def test_signing_up_logs_in_and_tells_the_others(browser: FlaskClient, settings: StorefrontSettings) -> None:
     customer = sign_up(browser, " Demo.Customer@Example.ORG")
     assert customer["email"] == "demo.customer@example.org"
@@ -250,12 +259,28 @@ def test_signing_up_logs_in_and_tells_the_others(browser: FlaskClient, settings:
     assert PASSWORD not in told.data
 
 
+@pytest.mark.sql
 def test_an_address_can_sign_up_once_in_any_case(browser: FlaskClient, settings: StorefrontSettings) -> None:
     sign_up(browser)
     before = len(waiting(settings))
     again = {"name": "Demo Customer", "email": "DEMO.customer@example.org", "password": PASSWORD}
     assert kind(browser.post("/api/customers", json=again)) == (409, "email-taken")
     assert len(waiting(settings)) == before
+
+
+@pytest.mark.sql
+def test_letters_count_as_they_are_in_addresses_and_names(browser: FlaskClient, operator: FlaskClient) -> None:
+    for email in ("zoe@example.org", "zoë@example.org"):
+        browser.delete("/api/session")
+        new = {"name": "Zoë 🫖", "email": email, "password": PASSWORD}
+        assert body(browser.post("/api/customers", json=new))["email"] == email
+        assert body(browser.get("/api/customers/me"))["name"] == "Zoë 🫖"
+    tea = {"sku": "TEA-1", "name": "Thé 🫖", "category": "tea", "description": "Hot", "price_cents": 100}
+    assert operator.post("/api/products", json=tea).status_code == 201
+    found = {
+        text: len(body(browser.get(f"/api/products?search={text}"))["items"]) for text in ("thé 🫖", "THÉ", "the 🫖")
+    }
+    assert found == {"thé 🫖": 1, "THÉ": 1, "the 🫖": 0}
 
 
 @pytest.mark.parametrize(
@@ -274,6 +299,7 @@ def test_a_wrong_sign_up_gets_its_own_problem(browser: FlaskClient, changes: dic
     assert body(browser.get("/api/session"))["logged_in"] is False
 
 
+@pytest.mark.sql
 def test_unknown_address_and_wrong_password_get_the_same_answer(browser: FlaskClient) -> None:
     answers = [
         browser.post("/api/session", json={"email": email, "password": "wrong password"})
@@ -301,6 +327,7 @@ def test_logging_out_ends_this_session_and_everywhere_ends_all(app: Flask) -> No
     assert [body(c.get("/api/session"))["logged_in"] for c in (phone, laptop, tablet)] == [False, False, False]
 
 
+@pytest.mark.sql
 def test_a_changed_demo_password_takes_effect_at_the_next_start(settings: StorefrontSettings) -> None:
     build(settings, connect_bus(settings), QUICK)
     changed = StorefrontSettings(

@@ -18,6 +18,7 @@ from deploy.walls import WALLS, servers_of
 from sagashop.dotenv import parse
 from sagashop.settings import Settings, describe
 from services.fulfillment.settings import FulfillmentSettings
+from services.notifications.settings import NotificationsSettings
 from services.orders.settings import OrdersSettings
 from services.payments.settings import PaymentsSettings
 from services.storefront.settings import StorefrontSettings
@@ -32,6 +33,7 @@ OWN_SETTINGS: dict[str, type[Settings]] = {
     "orders": OrdersSettings,
     "payments": PaymentsSettings,
     "fulfillment": FulfillmentSettings,
+    "notifications": NotificationsSettings,
 }
 # Compose says these itself, or says them for some processes only; the last comes from TLS (services/start).
 FIXED = {"BIND_HOST", "HEALTH_PORT", "WORKER_NAME", "LINGER_MS", "BATCH_SIZE", "DATABASE_URL", "COOKIE_SECURE"}
@@ -103,10 +105,11 @@ def test_only_nginx_is_published_and_only_on_this_machine() -> None:
     assert all(port.startswith("127.0.0.1:") for port in published["nginx"])
 
 
-def test_only_nginx_stands_on_the_network_that_leads_outside() -> None:
+def test_only_nginx_and_the_mailer_stand_on_networks_that_lead_outside() -> None:
     assert DOCUMENT["networks"]["back"] == {"internal": True}
     assert {name: service["networks"] for name, service in SERVICES.items() if service["networks"] != ["back"]} == {
-        "nginx": ["front", "back"]
+        "nginx": ["front", "back"],
+        "notifications-mailer": ["back", "out"],
     }
 
 
@@ -161,7 +164,7 @@ def test_every_setting_of_a_service_can_be_given_in_compose(service: str) -> Non
 
 
 def test_there_is_no_process_that_the_local_mode_lacks() -> None:
-    servers = {"redis-ledger", "redis-session", "rabbitmq", "nginx", "mysql"}
+    servers = {"redis-ledger", "redis-session", "rabbitmq", "nginx", "mysql", "mail"}
     processes = {re.sub(r"-\d+$", "", process.name) for process in TABLE}
     assert {name for name, service in SERVICES.items() if "profiles" not in service} == processes | servers | ONE_SHOTS
 

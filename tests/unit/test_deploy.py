@@ -149,10 +149,29 @@ def test_services_are_told_addresses_and_not_what_is_none_of_their_business(
     assert "OPERATOR_PASSWORD" in service_env(Layout(tmp_path), env, named(env, "storefront-web"))
 
 
+def test_notifications_alone_is_told_where_e_mail_goes(env: dict[str, str], tmp_path: Path) -> None:
+    def told(process: str, **settings: str) -> dict[str, str]:
+        given = service_env(Layout(tmp_path), env | settings, named(env, process))
+        return {name: value for name, value in given.items() if "MAIL" in name or "SMTP" in name}
+
+    assert told("payments-web", SMTP_URL="smtps://shop:secret@mail.example") == {}
+    assert told("notifications-mailer") == {
+        "MAIL_FROM": "shop@sagashop.example",
+        "SMTP_URL": "smtp://127.0.0.1:18006",
+        "MAIL_CATCHER_URL": "http://127.0.0.1:18005",
+    }
+    real = told("notifications-web", SMTP_URL="smtps://shop:secret@mail.example")
+    assert real == {"MAIL_FROM": "shop@sagashop.example", "SMTP_URL": "smtps://shop:secret@mail.example"}
+
+
 def test_each_service_gets_a_database_of_its_own_from_one_setting(env: dict[str, str], tmp_path: Path) -> None:
     template = env | {"DATABASE_URL": "mysql+pymysql://u:p@db/{service}"}
     told = service_env(Layout(tmp_path), template, named(env, "orders-projector"))
     assert told["DATABASE_URL"] == "mysql+pymysql://u:p@db/orders"
+    own = env | {"DATABASE_URL": "mysql+pymysql://{service}:{password}@db/x", "MYSQL_PASSWORD_ORDERS": "a/b"}
+    told = service_env(Layout(tmp_path), own, named(env, "orders-projector"))
+    assert told["DATABASE_URL"] == "mysql+pymysql://orders:a%2Fb@db/x"
+    assert [name for name in told if name.startswith("MYSQL")] == []
 
 
 def test_rendering_twice_changes_nothing(env: dict[str, str], tmp_path: Path) -> None:
