@@ -7,17 +7,30 @@ from contextlib import contextmanager
 
 from deploy.compose import docker
 from deploy.compose.stack import ComposeStack
+from deploy.local.errors import StackError
+from tests.servers import eventually
 
 
 @contextmanager
 def paused(stack: ComposeStack, process: str) -> Iterator[None]:
     """It stands still, and keeps its connections."""
     container = stack.container(process).id
-    docker.run("pause", container)
+    eventually(lambda: _pause(container), deadline_s=20, every_s=0.2)
     try:
         yield
     finally:
         docker.run("unpause", container)
+
+
+def _pause(container: str) -> bool:
+    """A busy kernel does not always get hold of every thread in time (cgroups of version 1)."""
+    try:
+        docker.run("pause", container)
+    except StackError as error:
+        if "unable to freeze" in str(error):
+            return False
+        raise
+    return True
 
 
 @contextmanager

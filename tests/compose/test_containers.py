@@ -24,6 +24,7 @@ def inspected(*names: str) -> list[dict[str, Any]]:
 def test_everything_is_ready_after_up_and_a_second_up_changes_nothing_that_runs(compose: ComposeStack) -> None:
     before = {each.name: (each.id, each.pid, each.ready) for each in compose.containers()}
     assert {ready for *_, ready in before.values()} == {True}
+    compose.build()
     compose.up()
     assert {each.name: (each.id, each.pid, each.ready) for each in compose.containers()} == before
 

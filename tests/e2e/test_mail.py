@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from deploy.local.stack import Stack
+from deploy.deployment import Deployment
 from sagashop.cli import main
 from sagashop.cli.shop import Shop
 from tests.people import WELCOME_CENTS, new_product, place, settled
@@ -38,7 +38,9 @@ def test_an_order_leads_to_mail_that_only_the_operator_reads(customer: Shop, ope
 
 
 @pytest.mark.feature("F31")
-def test_mail_waits_for_the_mail_server_and_comes_when_it_is_back(stack: Stack, customer: Shop, operator: Shop) -> None:
+def test_mail_waits_for_the_mail_server_and_comes_when_it_is_back(
+    stack: Deployment, customer: Shop, operator: Shop
+) -> None:
     sku = new_product(operator, price_cents=WELCOME_CENTS)
     stack.stop("mail")
     try:
@@ -60,7 +62,7 @@ def test_mail_waits_for_the_mail_server_and_comes_when_it_is_back(stack: Stack, 
     assert sagashop(stack, "jobs", "retry") == "retried 0\n"
 
 
-def sagashop(stack: Stack, *words: str) -> str:
+def sagashop(stack: Deployment, *words: str) -> str:
     result = CliRunner().invoke(main, ["--env-file", str(stack.env_file), "--url", stack.url, *words])
     assert result.exit_code == 0, result.output
     return result.stdout
