@@ -25,12 +25,17 @@ class ProductPriced(_Event):
 
 
 class CustomerRegistered(_Event):
-    """A customer as orders, payments and e-mail need to know them; `revision` as above."""
+    """A customer as orders, payments and e-mail need to know them; `revision` as above.
+
+    registered_ms: when they signed up, milliseconds since 1970; 0 where it is not told. The time of a republished event
+    is that of republishing it; this one tells a new customer from an old one.
+    """
 
     customer_id: str
     revision: int
     name: str
     email: str
+    registered_ms: int = 0
 
 
 Kind = Literal["signup", "login", "page_view", "add_to_cart", "purchase", "logout"]

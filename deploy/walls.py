@@ -31,6 +31,7 @@ class Wall:
     tells:    commands to others: it appends them
     sessions: log-ins on redis-session: it keeps them (begins, changes, ends), looks them up, or does neither
     carts:    it has keys of its own on redis-session, too
+    jobs:     it has a job queue on redis-ledger (sagashop.jobs), below `{0}:<service>:jobs:`
     """
 
     ledger: bool = True
@@ -38,6 +39,7 @@ class Wall:
     tells: tuple[str, ...] = ()
     sessions: Literal["keeps", "looks up", "no"] = "looks up"
     carts: bool = False
+    jobs: bool = False
 
 
 WALLS: Mapping[str, Wall] = {
@@ -48,7 +50,7 @@ WALLS: Mapping[str, Wall] = {
     ),
     "payments": Wall(hears=("storefront.events",)),
     "fulfillment": Wall(hears=("storefront.events",)),
-    "notifications": Wall(hears=("orders.events",)),
+    "notifications": Wall(hears=("orders.events", "storefront.events"), jobs=True),
     "analytics": Wall(hears=("orders.events",)),
     "chat": Wall(ledger=False, sessions="no"),
 }
@@ -59,6 +61,7 @@ TIMERS = "zadd zrem zrange zcard"
 STREAMS = "xadd xread xrange xrevrange xlen xdel xtrim xgroup|setid xinfo|stream xinfo|consumers memory|usage"
 GROUPS = "xgroup|create xreadgroup xpending xclaim xack xinfo|groups"
 HEARING = f"{GROUPS} xrange"  # xrange: timers wait for replies that nobody has read yet (due.lua)
+JOBS = "hmget hdel rpush lpush lmove blmove rpop lrem lrange llen"  # beside those on rows and on timers
 CARTS = "hget hgetall hmget hkeys hlen hset hsetnx hdel hincrby expire get set del"
 KEEPING = "hget hgetall hset del rename pexpireat zadd zrem zremrangebyscore zrange"
 LOOKING_UP = "hget hgetall pexpireat"  # a look-up prolongs a session, and changes nothing in it
@@ -99,6 +102,9 @@ def _on_ledger(service: str) -> Iterator[str]:
     heard, told = [*map(keys.stream, wall.hears)], [*map(keys.stream, wall.tells)]
     yield from _commands("ping info script|load")  # info: new work is refused when memory is nearly full (admit.lua)
     yield _on(own, f"{ROWS} {TIMERS} {STREAMS} {GROUPS}")
+    if wall.jobs:
+        yield "+time"  # leases and pauses are told by the clock of the server
+        yield _on([keys.jobs(service, "*")], JOBS)
     yield _on(own + heard, HEARING)  # one read waits for all of them
     if told:
         yield _on(told, "xadd")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sagashop.jobs.job import Job
 from sagashop.messages import Message
 
 Value = str | int
@@ -111,6 +112,9 @@ class Effects:
     write: list[Write] = field(default_factory=list)
     expect: list[Guard] = field(default_factory=list)
     timers: list[SetTimer | ClearTimer] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    """For the service's own queue (sagashop.jobs). A job of the same id is overwritten, so what makes the decision hold
+    once makes the job once, too."""
 
     @property
     def emitted(self) -> list[Message]:
@@ -119,8 +123,9 @@ class Effects:
 
     def __add__(self, other: Effects) -> Effects:
         return Effects(
-            self.emit + other.emit, self.write + other.write, self.expect + other.expect, self.timers + other.timers
-        )
+            self.emit + other.emit, self.write + other.write, self.expect + other.expect,
+            self.timers + other.timers, self.jobs + other.jobs,
+        )  # fmt: skip
 
 
 NOTHING = Effects()

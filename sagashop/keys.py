@@ -35,3 +35,8 @@ def paused(service: str) -> str:
 def dead_letters(service: str) -> str:
     """Stream of entries the service could not handle."""
     return own(service, "dead")
+
+
+def jobs(service: str, *parts: str) -> str:
+    """A key of the service's job queue (sagashop.jobs): `jobs('notifications', 'waiting', 'high')`."""
+    return own(service, "jobs", *parts)

@@ -167,7 +167,7 @@ def run(service: str, settings: Settings, make_handlers: Callable[[], Handlers],
     inbox = bus.inbox(service, handlers, settings.worker_name)
     loops = (inbox.tend, trimmer(settings, own_channels(service), groups=[service]), *beside)
     crashed = threading.Event()
-    threads = [threading.Thread(target=_until, args=(loop, stopping, crashed), daemon=True) for loop in loops]
+    threads = [threading.Thread(target=run_beside, args=(loop, stopping, crashed), daemon=True) for loop in loops]
 
     def prepare() -> None:
         for check in (inbox.prepare, *needs):
@@ -184,7 +184,7 @@ def run(service: str, settings: Settings, make_handlers: Callable[[], Handlers],
     return 1 if crashed.is_set() else 0
 
 
-def _until(loop: Callable[[threading.Event], None], stopping: threading.Event, crashed: threading.Event) -> None:
+def run_beside(loop: Callable[[threading.Event], None], stopping: threading.Event, crashed: threading.Event) -> None:
     """Run a loop beside the worker; if it ends with an error, so does the process, to be started anew."""
     try:
         loop(stopping)

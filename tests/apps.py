@@ -14,6 +14,7 @@ from services.chat import app as chat
 from services.fulfillment import app as fulfillment
 from services.fulfillment.settings import FulfillmentSettings
 from services.notifications import app as notifications
+from services.notifications.settings import NotificationsSettings
 from services.orders import app as orders
 from services.orders import live
 from services.orders.settings import OrdersSettings
@@ -28,7 +29,7 @@ SETTINGS: Mapping[str, type[Settings]] = {
     "orders": OrdersSettings,
     "payments": PaymentsSettings,
     "fulfillment": FulfillmentSettings,
-    "notifications": Settings,
+    "notifications": NotificationsSettings,
     "analytics": Settings,
     "chat": Settings,
 }
@@ -42,7 +43,7 @@ def apps(service: str, folder: Path) -> list[Flask]:
         "orders": lambda: [made.create(OrdersSettings(database_url=url)) for made in (orders, live)],
         "payments": lambda: [payments.create(PaymentsSettings(database_url=url))],
         "fulfillment": lambda: [fulfillment.create(FulfillmentSettings(database_url=url))],
-        "notifications": lambda: [notifications.create(Settings())],
+        "notifications": lambda: [notifications.create(NotificationsSettings())],
         "analytics": lambda: [analytics.create(Settings())],
         "chat": lambda: [chat.create(Settings())],
     }

@@ -14,6 +14,8 @@ Probe = Literal["/readyz", "/health", "redis", "amqp", "tcp"]
 Env = Mapping[str, str]
 
 MAX_ORDERS_REPLICAS = 7
+MAIL_HTTP, MAIL_SMTP = 5, 6
+"""The mail catcher listens on these above PORT_BASE: the mails it has, and the e-mail that comes in."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,16 @@ def _servers(env: Env, base: int) -> list[Process]:
         Process("redis-ledger", base + 0, ("redis-server", "{home}/redis-ledger/redis.conf"), "redis"),
         Process("redis-session", base + 1, ("redis-server", "{home}/redis-session/redis.conf"), "redis"),
         Process("epmd", base + 4, ("epmd", "-address", "127.0.0.1", "-port", str(base + 4)), "tcp"),
+        Process(
+            "mail",
+            base + MAIL_HTTP,
+            (
+                *(sys.executable, "-m", "services.notifications.catcher"),
+                *("--http-port", str(base + MAIL_HTTP), "--smtp-port", str(base + MAIL_SMTP)),
+            ),
+            more_ports=(base + MAIL_SMTP,),
+            nice=15,
+        ),
         Process("rabbitmq", base + 2, ("rabbitmq-server",), "amqp", more_ports=(base + 3,)),
         Process(
             "nginx",
@@ -114,6 +126,7 @@ def _services(env: Env, base: int) -> list[Process]:
         background("fulfillment", "projector", base + 42, later=True),
         web("notifications", base + 50),
         background("notifications", "worker", base + 51, later=True),
+        background("notifications", "mailer", base + 52, later=True),
         web("analytics", base + 60),
         background("analytics", "worker", base + 61, later=True),
         web("chat", base + 70),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from deploy.local.layout import Layout
-from deploy.local.processes import Process
+from deploy.local.processes import MAIL_HTTP, MAIL_SMTP, Process
 from deploy.local.servers import redis_url
 from deploy.walls import ADMIN, SERVERS, WALLS, password_variable, servers_of
 
@@ -14,6 +14,7 @@ SERVER_SECRETS = (
     *map(password_variable, WALLS),
 )
 LOGINS = ("DEMO_EMAIL", "DEMO_PASSWORD", "OPERATOR_EMAIL", "OPERATOR_PASSWORD")  # storefront makes these accounts
+MAIL = ("SMTP_URL", "MAIL_FROM")  # notifications sends e-mail; the URL may hold a password
 # Of the deployment alone. Not told, so that a change of one (a third replica) restarts nobody who need not know.
 DEPLOYMENT = (
     *("MODE", "FRONT_PORT", "FRONT_TLS_PORT", "PORT_BASE", "TLS", "ORDERS_REPLICAS", "DATABASE_URL"),
@@ -23,12 +24,22 @@ DEPLOYMENT = (
 
 def service_env(layout: Layout, env: Mapping[str, str], process: Process) -> dict[str, str]:
     """The settings of the stack without those that are no business of this service, the addresses, and its own port."""
-    hidden = {*SERVER_SECRETS, *DEPLOYMENT, *(LOGINS if process.service != "storefront" else ())}
+    hidden = {*SERVER_SECRETS, *DEPLOYMENT, *MAIL, *(LOGINS if process.service != "storefront" else ())}
     shown = {name: value for name, value in env.items() if name not in hidden}
     service = str(process.service)
     own = {"DATABASE_URL": _database_url(layout, env, service), **process.env}
     redis = {f"REDIS_{name}_URL": redis_url(env, name, service) for name in servers_of(service)}
-    return shown | _shared(env) | redis | own
+    return shown | _shared(env) | redis | (mail(env) if service == "notifications" else {}) | own
+
+
+def mail(env: Mapping[str, str]) -> dict[str, str]:
+    """Where e-mail goes: to the stack's own catcher, which shows it, unless SMTP_URL names a server."""
+    base = int(env["PORT_BASE"])
+    catcher = {
+        "SMTP_URL": f"smtp://127.0.0.1:{base + MAIL_SMTP}",
+        "MAIL_CATCHER_URL": f"http://127.0.0.1:{base + MAIL_HTTP}",
+    }
+    return {"MAIL_FROM": env["MAIL_FROM"], **({"SMTP_URL": env["SMTP_URL"]} if env["SMTP_URL"] else catcher)}
 
 
 def addresses(env: Mapping[str, str]) -> dict[str, str]:

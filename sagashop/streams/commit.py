@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -11,23 +11,23 @@ from redis.exceptions import NoScriptError
 from sagashop import keys
 from sagashop.batch import MARK
 from sagashop.effects import FOREVER, Add, Command, Drop, Effects, Expect, Put, Recorded, SetTimer
+from sagashop.jobs.job import enqueueing
 from sagashop.messages import Envelope, Message, encode, new_id, now_ms
 
 if TYPE_CHECKING:
     from redis import Redis
 
+    from sagashop.jobs.job import Job
+
 ALREADY, CONFLICT, FULL = "ALREADY", "CONFLICT", "FULL"
 GUARD_WORDS = 5
 
 
-def lua(name: str, *, using: str = "") -> str:
+def lua(name: str, *, using: str = "", package: str = "sagashop.streams") -> str:
     """The text of a script file; the functions of another one come in behind its first line."""
-    first, rest = _text(name).split("\n", 1)
-    return "\n".join([first, _text(using) if using else "", rest])
-
-
-def _text(name: str) -> str:
-    return resources.files("sagashop.streams").joinpath(name).read_text()
+    folder = resources.files(package)
+    first, rest = folder.joinpath(name).read_text().split("\n", 1)
+    return "\n".join([first, folder.joinpath(using).read_text() if using else "", rest])
 
 
 class Keys:
@@ -44,7 +44,7 @@ class Keys:
 
 
 def compile_effects(effects: Effects, places: Keys, *, service: str, trace: str) -> list[str | int]:
-    """Effects as the words of apply.lua: guards, writes, messages, timers."""
+    """Effects as the words of apply.lua: guards, writes, messages, timers, jobs."""
     now, guards, commands = now_ms(), list[str | int](), list[str | int]()
 
     def guard(key: str, field: str, kind: str, first: str | int = "", second: str | int = "") -> None:
@@ -82,7 +82,14 @@ def compile_effects(effects: Effects, places: Keys, *, service: str, trace: str)
             command("ZADD", keys.deadlines(service), now + int(timer.after_s * 1000), member)
         else:
             command("ZREM", keys.deadlines(service), member)
+    commands.extend(_enqueueing(effects.jobs, places, service, now))
     return [len(guards) // GUARD_WORDS, *guards, *commands]
+
+
+def _enqueueing(jobs: Sequence[Job], places: Keys, service: str, now: int) -> Iterator[str | int]:
+    for job in jobs:
+        for name, key, *arguments in enqueueing(service, job, now):
+            yield from (len(arguments) + 2, name, places.place(str(key)), *arguments)
 
 
 def seal(emission: Message | Recorded | Command, *, service: str, trace: str, time_ms: int) -> Envelope:
@@ -104,16 +111,21 @@ def flat(envelope: Envelope) -> list[str]:
     return [part for pair in envelope.fields().items() for part in pair]
 
 
-class Scripts:
-    """Our scripts on one server. Each has its fence, so a call may be repeated after a lost reply."""
+def _own_scripts() -> Mapping[str, str]:
+    return {
+        "commit": lua("commit.lua", using="apply.lua"),
+        "admit": lua("admit.lua", using="apply.lua"),
+        **{name: lua(f"{name}.lua") for name in ("dead", "replay", "due", "trim")},
+    }
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._text = {
-            "commit": lua("commit.lua", using="apply.lua"),
-            "admit": lua("admit.lua", using="apply.lua"),
-            **{name: lua(f"{name}.lua") for name in ("dead", "replay", "due", "trim")},
-        }
+
+class Scripts:
+    """Scripts on one server, by default those of the streams. Each has its fence, so a call may be repeated after a
+    lost reply.
+    """
+
+    def __init__(self, redis: Redis, text: Mapping[str, str] | None = None) -> None:
+        self._redis, self._text = redis, text or _own_scripts()
         self._sha: dict[str, str] = {}
 
     def load(self) -> None:

@@ -9,23 +9,31 @@ from sagashop import settings as env
 from sagashop.audit.house import House
 from sagashop.audit.web import audit_blueprint
 from sagashop.bus import Bus, connect_bus
+from sagashop.jobs.queue import JobQueue
+from sagashop.jobs.web import jobs_blueprint
 from sagashop.sessions import Sessions
-from sagashop.settings import Settings
 from sagashop.web.admin import admin_blueprint
 from sagashop.web.app import create_app
-from services.notifications.routes import notices
+from services.notifications.caught import Catcher, caught_mails
+from services.notifications.newsletters import Newsletters
+from services.notifications.routes import newsletters, notices
+from services.notifications.settings import NotificationsSettings
 from services.notifications.store import SERVICE
 
 
-def create(settings: Settings | None = None, *, bus: Bus | None = None) -> Flask:
+def create(settings: NotificationsSettings | None = None, *, bus: Bus | None = None) -> Flask:
     """The application; nothing is connected before the first request."""
-    settings = settings or env.load(Settings)
+    settings = settings or env.load(NotificationsSettings)
     ledger, session = redis_clients.ledger(settings), redis_clients.session(settings)
+    queue = JobQueue(SERVICE, ledger, admit_percent=settings.admit_memory_percent)
     return create_app(
         SERVICE,
         settings,
         blueprints=[
             notices(bus or connect_bus(settings)),
+            newsletters(Newsletters(ledger, queue)),
+            caught_mails(Catcher(settings.mail_catcher_url)),
+            jobs_blueprint(queue),
             admin_blueprint(SERVICE, ledger, []),
             audit_blueprint(House(SERVICE, ledger, [])),
         ],

@@ -1,19 +1,28 @@
-"""Orders tells what happened; notifications writes it down for the customer. Orders knows nothing of it.
+"""Orders tells what happened; notifications writes it down for the customer, and sends a letter about some of it.
 
-Delivery: at least once; each event of an order gives one notice. The commit sees to that for every delivery of one
-entry; the row `told` also for an event that comes back as another entry (a republished or replayed one), for a day.
+Orders knows nothing of it. Delivery: at least once; each event of an order gives one notice and at most one letter. The
+commit sees to that for every delivery of one entry; the row `told` also for an event that comes back as another entry
+(a republished or replayed one), for a day. The letter is a job, enqueued in the same commit.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple, cast
 
+from contracts.orders import CompensationStarted
+from contracts.storefront import CustomerRegistered
 from sagashop.effects import NOTHING, Effects, Expect, Put, Rows
 from sagashop.handlers import Handlers
 from sagashop.messages import Envelope, encode
+from sagashop.saga import Status
 from services.notifications import store
 from services.notifications.domain import WORDS, OrderEvent
-from services.notifications.store import COUNT, KEPT, Notice
+from services.notifications.letters import letters_about, welcome
+from services.notifications.store import COUNT, KEPT, Customer, Notice
+
+PAYMENT_DECLINED = "payment declined"
+NEW_MS = 24 * 3600 * 1000
+"""Who signed up longer ago is not welcomed any more: storefront may republish all its customers."""
 
 
 class Postbox(NamedTuple):
@@ -39,19 +48,52 @@ def write_down(envelope: Envelope, postbox: Postbox) -> Effects:
             Put(told, {name: number}, ttl_s=store.KEEP_TOLD_S),
             Put(store.notices_key(event.customer_id), {str(number % KEPT): encode(notice)}),
         ],
+        jobs=list(letters_about(event, payment_declined=PAYMENT_DECLINED in postbox.told)),
+    )
+
+
+def remember_why(event: CompensationStarted, _: None) -> Effects:
+    """Payment was what failed: the letter about the refusal, which comes later, says so."""
+    if not any(change.step == "payment" and change.status is Status.REFUSED for change in event.changes):
+        return NOTHING
+    return Effects(write=[Put(store.told_key(event.order_id), {PAYMENT_DECLINED: 1}, ttl_s=store.KEEP_TOLD_S)])
+
+
+def get_to_know(envelope: Envelope, known: str | None) -> Effects:
+    """Remember where letters to this customer go; greet a new one. The newest revision is kept."""
+    event = cast(CustomerRegistered, envelope.message)
+    if known is not None and store.read_customer(known).revision >= event.revision:
+        return NOTHING
+    key = store.customers_key(store.share_of(event.customer_id))
+    customer = Customer(name=event.name, email=event.email, revision=event.revision)
+    is_new = known is None and envelope.time_ms - event.registered_ms < NEW_MS
+    return Effects(
+        expect=[Expect(key, event.customer_id, known)],
+        write=[Put(key, {event.customer_id: encode(customer)})],
+        jobs=[welcome(event.customer_id)] if is_new else [],
     )
 
 
 def make_handlers() -> Handlers:
-    """Notifications' messages; each needs the count of its customer and what is told of its order."""
+    """Notifications' messages. An event of an order needs the count of its customer and what is told of its order."""
 
-    def keys(event: OrderEvent) -> list[str]:
+    def keys(event: OrderEvent | CompensationStarted | CustomerRegistered) -> list[str]:
+        if isinstance(event, CustomerRegistered):
+            return [store.customers_key(store.share_of(event.customer_id))]
+        if isinstance(event, CompensationStarted):
+            return []
         return [store.count_key(event.customer_id), store.told_key(event.order_id)]
 
-    def view(event: OrderEvent, rows: Rows) -> Postbox:
+    def view(event: OrderEvent | CompensationStarted | CustomerRegistered, rows: Rows) -> Postbox | str | None:
+        if isinstance(event, CompensationStarted):
+            return None
+        if isinstance(event, CustomerRegistered):
+            return rows[keys(event)[0]].get(event.customer_id)
         count, told = (rows[key] for key in keys(event))
         return Postbox(int(count.get(COUNT, 0)), frozenset(told))
 
     handlers = Handlers(keys=keys, view=view)
     handlers.on(*WORDS, with_envelope=True)(write_down)
+    handlers.on(CompensationStarted)(remember_why)
+    handlers.on(CustomerRegistered, with_envelope=True)(get_to_know)
     return handlers

@@ -1,14 +1,17 @@
-"""Notifications over HTTP."""
+"""Notifications over HTTP: what customers were told, and the operator's newsletters."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from flask import Blueprint
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from sagashop.bus import Bus
-from sagashop.errors import NotLoggedIn
-from sagashop.web.auth import require_login
-from sagashop.web.inputs import Answer, accepts
+from sagashop.errors import Forbidden, NotLoggedIn, Unavailable
+from sagashop.web.auth import require_login, require_operator
+from sagashop.web.inputs import Answer, Input, accepts
+from services.notifications.newsletters import Newsletters
 from services.notifications.store import Notice, notices_of
 
 
@@ -16,14 +19,33 @@ class Status(Struct, frozen=True, kw_only=True):
     """What this service does today, and what it will do."""
 
     service: str = "notifications"
-    works: tuple[str, ...] = ("the last 50 notices about a customer's own orders, at /api/notifications/mine",)
-    planned: tuple[str, ...] = ("phones and broadcasts over RabbitMQ", "a device gateway", "e-mail over a job queue")
+    works: tuple[str, ...] = (
+        "the last 50 notices about a customer's own orders, at /api/notifications/mine",
+        "e-mail about orders, to new customers, and newsletters, over SMTP and a job queue",
+    )
+    planned: tuple[str, ...] = ("phones and broadcasts over RabbitMQ", "a device gateway")
 
 
 class Notices(Struct, frozen=True, kw_only=True):
     """Newest first."""
 
     items: list[Notice]
+
+
+NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
+
+
+class Newsletter(Input, frozen=True, kw_only=True):
+    """`text` is plain; an empty line begins a paragraph."""
+
+    subject: Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_CONTROL)]
+    text: Annotated[str, Meta(min_length=1, max_length=20_000)]
+
+
+class Sending(Struct, frozen=True, kw_only=True):
+    """A newsletter that goes out from now on."""
+
+    newsletter_id: str
 
 
 def notices(bus: Bus) -> Blueprint:
@@ -39,5 +61,19 @@ def notices(bus: Bus) -> Blueprint:
     @accepts(answers=Notices, problems=[NotLoggedIn])
     def mine() -> Answer:
         return Notices(items=notices_of(bus, require_login().user_id))
+
+    return routes
+
+
+def newsletters(desk: Newsletters) -> Blueprint:
+    """Writing to all customers."""
+    routes = Blueprint("newsletters", __name__)
+
+    @routes.post("/api/notifications/newsletters")
+    @accepts(json=Newsletter, answers={202: Sending}, problems=[NotLoggedIn, Forbidden, Unavailable])
+    def send(json: Newsletter) -> Answer:
+        """Send a newsletter to every customer, behind all other e-mail. Sent twice, it is another newsletter."""
+        require_operator()
+        return Sending(newsletter_id=desk.send(json.subject, json.text)), 202
 
     return routes

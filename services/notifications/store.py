@@ -1,7 +1,8 @@
-"""The notices of a customer: the last fifty, in one hash that is used as a ring."""
+"""The notices of a customer: the last fifty, in one hash that is used as a ring. And where their letters go."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 
 import msgspec
@@ -42,6 +43,33 @@ def count_key(customer_id: str) -> str:
 def told_key(order_id: str) -> str:
     """Hash of one order: a field for each event that the customer was told of."""
     return own(SERVICE, "told", order_id)
+
+
+class Customer(msgspec.Struct, frozen=True, kw_only=True):
+    """Where letters to a customer go."""
+
+    name: str
+    email: str
+    revision: int
+
+
+SHARES = 256
+read_customer = msgspec.json.Decoder(Customer).decode
+
+
+def share_of(customer_id: str) -> int:
+    """Which of the shares of all customers one belongs to; about equally many in each."""
+    return zlib.crc32(customer_id.encode()) % SHARES
+
+
+def customers_key(share: int) -> str:
+    """Hash: the customers of a share, each as JSON under the id. In shares, to go through all in pieces."""
+    return own(SERVICE, "customers", str(share))
+
+
+def newsletter_key(newsletter_id: str) -> str:
+    """Hash of one newsletter: `subject`, `text`, `sent_ms`."""
+    return own(SERVICE, "newsletter", newsletter_id)
 
 
 def notices_in(row: Mapping[str, str]) -> list[Notice]:

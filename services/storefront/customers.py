@@ -36,12 +36,13 @@ class Customers:
 
     def register(self, name: str, email: str, password: str, role: Role = "customer") -> Customer:
         """Sign somebody up. Raises BadName, BadEmail, WeakPassword and EmailTaken."""
-        customer = Customer(id=new_id(), name=check_name(name), email=normal_email(email), role=role)
+        customer = Customer(
+            id=new_id(), name=check_name(name), email=normal_email(email), role=role, created_ms=now_ms()
+        )
         secret = self._passwords.hash(check_password(password))
         row = {
             **{field: getattr(customer, field) for field in Customer.__struct_fields__},
             "password_hash": secret,
-            "created_ms": now_ms(),
         }
         try:
             with self._engine.begin() as connection:

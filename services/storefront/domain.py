@@ -99,6 +99,7 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     email: str
     role: Role = "customer"
     revision: int = 1
+    created_ms: int = 0
 
 
 class Cart(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,8 +25,9 @@ def priced(product: Product) -> Envelope:
 def registered(customer: Customer) -> Envelope:
     """The customer as orders, payments and e-mail need to know them."""
     event = CustomerRegistered(
-        customer_id=customer.id, revision=customer.revision, name=customer.name, email=customer.email
-    )
+        customer_id=customer.id, revision=customer.revision, name=customer.name, email=customer.email,
+        registered_ms=customer.created_ms,
+    )  # fmt: skip
     return _revision(event, f"customer:{customer.id}", customer.revision)
 
 

@@ -11,20 +11,20 @@ from sagashop import redis_clients
 from sagashop.bus import connect_bus
 from sagashop.messages import Message
 from sagashop.sessions import Sessions
-from sagashop.settings import Settings
 from services.analytics import app as analytics
 from services.analytics import store
 from services.analytics.handlers import make_handlers as counting
 from services.chat import app as chat
 from services.notifications import app as notifications
 from services.notifications.handlers import make_handlers as noticing
+from services.notifications.settings import NotificationsSettings
 from tests.integration.rigs import sealed, working
 from tests.servers import eventually
 
 
 @pytest.fixture
-def settings(redis_ledger: str, redis_session: str) -> Settings:
-    return Settings(redis_ledger_url=redis_ledger, redis_session_url=redis_session)
+def settings(redis_ledger: str, redis_session: str) -> NotificationsSettings:
+    return NotificationsSettings(redis_ledger_url=redis_ledger, redis_session_url=redis_session)
 
 
 def life_of(order_id: str) -> list[Message]:
@@ -41,7 +41,7 @@ def life_of(order_id: str) -> list[Message]:
 
 
 @pytest.mark.feature("F09")
-def test_three_workers_count_every_order_once_though_each_event_is_sent_twice(settings: Settings) -> None:
+def test_three_workers_count_every_order_once_though_each_event_is_sent_twice(settings: NotificationsSettings) -> None:
     bus, visitor = connect_bus(settings), analytics.create(settings).test_client()
     with working("analytics", counting(), settings, workers=3):
         for number in range(100):
@@ -65,7 +65,7 @@ def test_three_workers_count_every_order_once_though_each_event_is_sent_twice(se
     assert len(summary["minutes"]) == 60
 
 
-def test_minutes_and_marks_expire_and_totals_do_not(settings: Settings) -> None:
+def test_minutes_and_marks_expire_and_totals_do_not(settings: NotificationsSettings) -> None:
     bus, ledger = connect_bus(settings), redis_clients.ledger(settings)
     minute_ms = 1_700_000_000_000
     with working("analytics", counting(), settings):
@@ -77,7 +77,7 @@ def test_minutes_and_marks_expire_and_totals_do_not(settings: Settings) -> None:
     assert ledger.ttl(store.TOTALS) == -1
 
 
-def test_a_customer_reads_only_the_own_notices(settings: Settings) -> None:
+def test_a_customer_reads_only_the_own_notices(settings: NotificationsSettings) -> None:
     bus, app = connect_bus(settings), notifications.create(settings)
     sessions = Sessions(redis_clients.session(settings))
     owner, stranger = app.test_client(), app.test_client()
@@ -97,7 +97,9 @@ def test_a_customer_reads_only_the_own_notices(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(("module", "path"), [(notifications, "/api/notifications/"), (chat, "/api/chat/")])
-def test_the_young_services_say_what_they_do_and_what_they_will_do(settings: Settings, module: Any, path: str) -> None:
+def test_the_young_services_say_what_they_do_and_what_they_will_do(
+    settings: NotificationsSettings, module: Any, path: str
+) -> None:
     visitor = module.create(settings).test_client()
     answer = visitor.get(path).json
     assert answer["planned"]

@@ -24,6 +24,10 @@ from deploy.local.processes import Process, table
 from deploy.local.stack import Stack
 from deploy.walls import ADMIN, SERVERS, WALLS, Server, aclfile, password_variable, servers_of
 from sagashop import keys
+from sagashop.jobs.holder import Holder
+from sagashop.jobs.job import Hopeless, Policy, Taken
+from sagashop.jobs.queue import JobQueue
+from sagashop.jobs.worker import JobWorker
 from sagashop.messages import Message
 from sagashop.sessions import Sessions
 from services.analytics import handlers as analytics
@@ -35,7 +39,7 @@ from services.orders.saga import checkout
 from services.payments import handlers as payments
 from services.payments.settings import PaymentsSettings
 from services.storefront import handlers as storefront
-from tests.servers import RedisServer
+from tests.servers import RedisServer, eventually
 
 ON_LEDGER = [service for service, wall in WALLS.items() if wall.ledger]
 USERS = [(server, service) for service in WALLS for server in servers_of(service)]
@@ -62,6 +66,9 @@ TIMERS = ["ZADD {k} 1 m", "ZREM {k} m", "ZRANGE {k} 0 -1", "ZCARD {k}"]
 SWITCH = ["SET {k} 1", "EXISTS {k}", "DEL {k}"]
 LISTEN = ["XREADGROUP GROUP g c COUNT 1 STREAMS {k} >", "XRANGE {k} - + COUNT 1", "XPENDING {k} g", "XACK {k} g 1-1",
           "XCLAIM {k} g c 0 1-1", "XINFO GROUPS {k}", "XGROUP CREATE {k} g 0 MKSTREAM"]  # fmt: skip
+JOBS = ["HMGET {k} f", "HDEL {k} f", "RPUSH {k} v", "LPUSH {k} v", "LMOVE {k} {k} LEFT LEFT", "RPOP {k}", "LLEN {k}",
+        "LRANGE {k} 0 1", "LREM {k} 1 v", "LTRIM {k} 0 1", "LINDEX {k} 0"]  # fmt: skip
+WAIT = "BLMOVE {k} {k} LEFT LEFT 0.001"  # no script may wait
 APPEND = ["XADD {k} * f v"]
 KEEP = ["XREAD COUNT 1 STREAMS {k} 0", "XREVRANGE {k} + - COUNT 1", "XLEN {k}", "XDEL {k} 1-1",
         "XTRIM {k} MINID 1-1", "XGROUP SETID {k} g 0", "XINFO STREAM {k}", "XINFO CONSUMERS {k} g",
@@ -99,6 +106,11 @@ def ledger_cells(service: str) -> Iterator[Cell]:
         yield from doors(ROW, keys.own(owner, "row", "1"), is_open=mine)
         yield from doors(TIMERS, keys.deadlines(owner), is_open=mine)
         yield from doors(SWITCH, keys.paused(owner), is_open=mine)
+        waiting, works = keys.jobs(owner, "waiting", "high"), mine and wall.jobs
+        yield from doors(JOBS[:-2], waiting, is_open=works)
+        yield from doors(JOBS[-2:], waiting, is_open=False)
+        yield Cell(tuple(WAIT.format(k=waiting).split(" ")), works)
+        yield from doors(JOBS, keys.own(owner, "row", "1"), is_open=False)
         for purpose in ("events", "commands", "timers", "replay", "dead", "behaviour"):
             channel = f"{owner}.{purpose}"
             stream = keys.stream(channel)
@@ -337,3 +349,31 @@ def test_an_empty_password_is_named_before_anything_starts(tmp_path: Path) -> No
     (tmp_path / ".env").write_text("REDIS_PASSWORD_ORDERS=\n")
     with pytest.raises(StackError, match="REDIS_PASSWORD_ORDERS is empty"):
         Stack(tmp_path, free_settings(), processes=two_servers).up()
+
+
+@pytest.mark.feature("F31")
+def test_a_service_with_jobs_works_its_queue_off_behind_its_wall(walled: Walled) -> None:
+    with walled.login("LEDGER", ADMIN) as admin:
+        admin.flushall()
+    policy = Policy(visibility_s=0.1, attempts=2, backoff_s=0.001)
+    with walled.login("LEDGER", "notifications") as client:
+        queue, done = JobQueue("notifications", client), list[str]()
+
+        def do(job: Taken) -> None:
+            if job.payload == "fail":
+                raise Hopeless
+            done.append(job.id)
+
+        queue.enqueue("do", "fail", id="bad")
+        queue.enqueue("do", "", id="good")
+        Holder(queue, "dies", policy, blocking=client).take(9)
+        holder = Holder(queue, "w", policy, blocking=client)
+        worker = JobWorker(holder, {"do": do}, policy)
+        holder.wait(0.01)
+        eventually(holder.tend)
+        while worker.step(0.01):
+            pass
+        assert (done, queue.counts().failed) == (["good"], 1)
+        assert queue.retry("bad")
+        worker.step()
+        assert queue.discard("bad")

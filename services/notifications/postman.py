@@ -1,0 +1,108 @@
+"""Hands e-mails to an SMTP server, and tells apart: the server is away, this mail was refused, try this one later."""
+
+from __future__ import annotations
+
+import contextlib
+import smtplib
+import socket
+import ssl
+from email.message import EmailMessage
+from urllib.parse import unquote, urlsplit
+
+import structlog
+
+from sagashop.errors import NotReachable, SagashopError
+from sagashop.jobs.job import Hopeless
+from sagashop.settings import BadSetting
+
+log = structlog.get_logger()
+PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class NotTaken(SagashopError):
+    """The server did not take this e-mail now, and may later."""
+
+
+class Postman:
+    """Sends through one connection until `close`. Not for several threads.
+
+    url: `smtp://` in the clear, `smtp+starttls://` and `smtps://` with a certificate that is checked; with a user and a
+         password it logs in, but not in the clear to another machine
+
+    Raises:
+        BadSetting: the URL is none of these.
+    """
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in PORTS or not parts.hostname:
+            raise BadSetting("SMTP_URL should read smtp://host:25, smtp+starttls://user:password@host:587 or smtps://…")
+        if parts.password and parts.scheme == "smtp" and parts.hostname not in LOOPBACK:
+            raise BadSetting("SMTP_URL would send its password in the clear; use smtp+starttls:// or smtps://")
+        self._kind, self._host, self._port = parts.scheme, parts.hostname, parts.port or PORTS[parts.scheme]
+        self._login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+        self._timeout_s, self._open = timeout_s, None  # type: float, smtplib.SMTP | None
+
+    def send(self, message: EmailMessage) -> None:
+        """Hand one e-mail over; when this returns, the server has taken charge of it.
+
+        Raises:
+            NotReachable: no connection, greeting or log-in: nothing is wrong with this e-mail
+            Hopeless:     the server refuses this e-mail for good (5xx), or cannot carry such an address
+            NotTaken:     it refuses for now (4xx), or the connection broke: then the e-mail may have gone out
+        """
+        server = self._open or self._connect()
+        self._open = server
+        try:
+            server.send_message(message)
+        except smtplib.SMTPRecipientsRefused as refused:
+            raise self._verdict(*next(iter(refused.recipients.values()))) from refused
+        except smtplib.SMTPResponseException as refused:
+            raise self._verdict(refused.smtp_code, refused.smtp_error) from refused
+        except smtplib.SMTPNotSupportedError as error:
+            raise Hopeless(f"the SMTP server cannot carry this: {error}") from error
+        except OSError as error:  # smtplib's own errors are among them
+            self.close()
+            raise NotTaken(f"the connection to the SMTP server broke: {error or type(error).__name__}") from error
+
+    def _verdict(self, code: int, words: bytes | str) -> SagashopError:
+        self.close()
+        said = f"{code} {words.decode(errors='replace') if isinstance(words, bytes) else words}"
+        return Hopeless(f"refused: {said}") if 500 <= code < 600 else NotTaken(f"not now: {said}")
+
+    def _connect(self) -> smtplib.SMTP:
+        me = socket.gethostname()  # given, since smtplib would ask the DNS for it
+        try:
+            if self._kind == "smtps":
+                secure = ssl.create_default_context()
+                server: smtplib.SMTP = smtplib.SMTP_SSL(
+                    self._host, self._port, me, timeout=self._timeout_s, context=secure
+                )
+            else:
+                server = smtplib.SMTP(self._host, self._port, me, timeout=self._timeout_s)
+        except OSError as error:
+            raise self._away(error) from error
+        try:
+            if self._kind == "smtp+starttls":
+                server.starttls(context=ssl.create_default_context())
+            if self._login:
+                server.login(*self._login)
+            server.ehlo_or_helo_if_needed()
+        except OSError as error:
+            server.close()
+            raise self._away(error) from error
+        return server
+
+    def _away(self, error: Exception) -> NotReachable:
+        return NotReachable(
+            f"cannot hand e-mail to the SMTP server at {self._host}:{self._port} ({error or type(error).__name__}).\n"
+            "  E-mails wait until it answers. Start it, or point SMTP_URL at one that runs."
+        )
+
+    def close(self) -> None:
+        """End the connection, if there is one; the next `send` opens another."""
+        server, self._open = self._open, None
+        if server is not None:
+            with contextlib.suppress(OSError):
+                server.quit()
