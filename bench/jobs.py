@@ -20,7 +20,7 @@ PAYLOAD = "x" * 400
 
 
 def jobs_list(url: str, jobs: int) -> Row:
-    """No-op jobs per second, one worker, batches of 100: taken, run and finished, each with its status and its fence."""
+    """No-op jobs per second, one worker, batches of 100: taken, run and finished, each with status and fence."""
     client = redis.Redis.from_url(url, decode_responses=True)
     bare = _floor(client, jobs)
     queue, policy = JobQueue(SERVICE, client), Policy(batch=BATCH, hold_s=60)

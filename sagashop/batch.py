@@ -9,7 +9,8 @@ commit leaves behind. Decisions that share no row, nearly all of them, carry not
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from sagashop.effects import Effects, Expect, Put
 from sagashop.messages import new_id

@@ -6,7 +6,7 @@ effects are applied to the batch's rows in memory, so that the decisions of one 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from sagashop.jobs.job import Job
 from sagashop.messages import Message
@@ -20,8 +20,7 @@ FOREVER = 0
 """A `ttl_s` that keeps a hash for good, also one that was to expire."""
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(Struct, frozen=True, gc=False):
     """Set fields of a hash. `ttl_s` (seconds) lets the whole hash expire; without it what was said before goes on."""
 
     key: str
@@ -29,8 +28,7 @@ class Put:
     ttl_s: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Add:
+class Add(Struct, frozen=True, gc=False):
     """Add to a whole number in a hash. With `floor` it is guarded: the result must not fall below it, else CONFLICT.
 
     Increments commute, so hot totals (a popular shelf, revenue) need no version.
@@ -42,15 +40,13 @@ class Add:
     floor: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Struct, frozen=True, gc=False):
     """Delete a hash."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Expect:
+class Expect(Struct, frozen=True, gc=False):
     """A guard: the field must hold this value still; `None` means the field must be absent."""
 
     key: str
@@ -58,8 +54,7 @@ class Expect:
     value: Value | None
 
 
-@dataclass(frozen=True, slots=True)
-class Below:
+class Below(Struct, frozen=True, gc=False):
     """A guard: the number must still be below `limit`. A refusal for want of stock rests on this, not on a guess."""
 
     key: str
@@ -67,8 +62,7 @@ class Below:
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Struct, frozen=True, gc=False):
     """An event that belongs to an aggregate's history: the journal keeps it under (aggregate, sequence)."""
 
     message: Message
@@ -76,24 +70,21 @@ class Recorded:
     sequence: int
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True, gc=False):
     """A message with an id of its own choice, so that sending it again is recognised."""
 
     message: Message
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class SetTimer:
+class SetTimer(Struct, frozen=True, gc=False):
     """Deliver `message` to the service itself in `after_s` seconds; setting an equal one again moves the deadline."""
 
     message: Message
     after_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class ClearTimer:
+class ClearTimer(Struct, frozen=True, gc=False):
     """Forget the timer set with an equal message; nothing happens when it is not there."""
 
     message: Message
@@ -104,8 +95,7 @@ Guard = Expect | Below
 Emission = Message | Recorded | Command
 
 
-@dataclass(slots=True)
-class Effects:
+class Effects(Struct):
     """One decision. When a guard fails nothing is applied, and the handler decides again on fresh state."""
 
     emit: list[Emission] = field(default_factory=list)

@@ -1,8 +1,9 @@
 """The projector: moves a service's events from its stream into the SQL journal and keeps the read models current.
 
-Rows, read models and the position in the stream are written in one SQL transaction, and the stream is acknowledged
-afterwards. SQL is what counts: at start the group is set to SQL's position, so a crash in between repeats nothing and
-loses nothing. One projector per service; a second one fails at the position it did not expect.
+Rows, read models and the position in the stream are written in one SQL transaction. SQL is what counts: reading goes on
+from there, so a crash repeats nothing and loses nothing. The group `<service>-journal` follows behind, to show how far
+the journal is and to keep what it still needs from being trimmed. One projector per service; a second one fails at the
+position it did not expect.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import structlog
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 from sqlalchemy import Connection, Engine, Table, select
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 
@@ -24,6 +25,8 @@ from sagashop import log as logging
 from sagashop.errors import MalformedMessage, SagashopError
 from sagashop.health import Pulse, serve_health
 from sagashop.journal import JournalRow, journal, metadata, pages, positions, read_models
+from sagashop.process import collect_rarely
+from sagashop.streams.bookmark import Bookmark
 from sagashop.streams.commit import Scripts
 from sagashop.streams.dead_letters import letter_fields
 from sagashop.streams.retention import trimmer
@@ -58,7 +61,7 @@ class LostPosition(SagashopError):
 
 
 class Projector:
-    """Reads the group `<service>-journal` of the service's own event streams."""
+    """Reads the service's own event streams; its bookmark there is the group `<service>-journal`."""
 
     def __init__(self, service: str, settings: Settings, engine: Engine, channels: Sequence[str],
                  models: Sequence[ReadModel]) -> None:  # fmt: skip
@@ -67,11 +70,12 @@ class Projector:
         self._streams = {keys.stream(channel): channel for channel in channels}
         self._redis, self._blocking = redis_clients.ledger(settings), redis_clients.blocking(settings)
         self._scripts = Scripts(self._redis)
+        self._bookmarks = {stream: Bookmark(self._redis, stream, self.group) for stream in self._streams}
         self._position: dict[str, str] = {}
         self._linger_s = settings.linger_ms / 1000
 
     def prepare(self) -> None:
-        """Make tables and groups that are missing, and set each group to the position in SQL."""
+        """Make tables and groups that are missing, and go to the position in SQL."""
         metadata.create_all(self._engine)
         with sql.writing(self._engine) as conn:
             known = {row.channel: row.entry_id for row in conn.execute(select(positions))}
@@ -80,36 +84,20 @@ class Projector:
                 conn.execute(positions.insert().values(channel=channel, entry_id="0-0"))
         for stream, channel in self._streams.items():
             self._position[channel] = known[channel]
-            self._set_group(stream, known[channel])
-
-    def _set_group(self, stream: str, position: str) -> None:
-        try:
-            self._redis.xgroup_create(stream, self.group, id=position, mkstream=True)
-        except ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):
-                raise
-            self._redis.xgroup_setid(stream, self.group, position)
-            done = self._redis.xpending_range(stream, self.group, "-", position, 10_000)
-            if done:
-                self._redis.xack(stream, self.group, *[entry["message_id"] for entry in done])
+            self._bookmarks[stream].open(known[channel])
 
     def step(self, block_ms: int = BLOCK_MS) -> int:
         """Rebuild what is asked for, then move one batch; how many entries that was."""
         self._rebuild_where_needed()
-        answer: Any = self._blocking.xreadgroup(
-            self.group, "projector", dict.fromkeys(self._streams, ">"), count=BATCH, block=block_ms
-        )
+        places: dict[Any, Any] = {stream: self._position[channel] for stream, channel in self._streams.items()}
+        answer: Any = self._blocking.xread(places, count=BATCH, block=block_ms)
         for stream, entries in answer:
-            self._check_no_gap(stream, entries[0][0])
             self._move(stream, entries)
+            self._bookmarks[stream].move(entries[-1][0], len(entries))
+        if not answer:
+            for bookmark in self._bookmarks.values():
+                bookmark.check()
         return sum(len(entries) for _, entries in answer)
-
-    def _check_no_gap(self, stream: str, first: str) -> None:
-        """The group gives each entry to one reader only; had another projector got some, they would be missing here."""
-        channel = self._streams[stream]
-        following: Any = self._redis.xrange(stream, min=f"({self._position[channel]}", count=1)
-        if following and following[0][0] != first:
-            raise LostPosition(f"{channel}: the entry after {self._position[channel]} went to another projector")
 
     def _move(self, stream: str, entries: Sequence[Entry]) -> None:
         try:
@@ -126,7 +114,6 @@ class Projector:
                 reason = "the journal has another event in its place" if taken else "the journal cannot hold it"
                 self._set_aside(stream, entries[0], reason, traceback.format_exc())
             self._write(stream, [(entries[0][0], {})])
-        self._redis.xack(stream, self.group, *[entry_id for entry_id, _ in entries])
 
     def _write(self, stream: str, entries: Sequence[Entry]) -> None:
         rows = [row for entry in entries if (row := self._row(stream, entry)) is not None]
@@ -170,11 +157,15 @@ class Projector:
             return None
 
     def _set_aside(self, stream: str, entry: Entry, reason: str, details: str) -> None:
+        """At least once: after a crash right here, the entry is met and set aside again."""
         entry_id, fields = entry
         pairs = letter_fields(
             fields, source=stream, entry=entry_id, reason=f"journal: {reason}", details=details,
             attempts=1, consumer="projector",
         )  # fmt: skip
+        self._redis.xclaim(
+            stream, self.group, "projector", 0, [entry_id], force=True, justid=True
+        )  # the script's fence
         self._scripts.run("dead", [stream, keys.dead_letters(self.service)], [self.group, entry_id, *pairs])
         log.error("entry.dead", stream=stream, entry=entry_id, reason=reason)
 
@@ -259,5 +250,6 @@ def run(service: str, settings: Settings, models: Sequence[ReadModel], channels:
     trim: Callable[[threading.Event], None] = trimmer(settings, channels, groups=[projector.group])
     with serve_health(settings.bind_host, settings.health_port, pulse):
         threading.Thread(target=trim, args=(stopping,), daemon=True).start()
+        collect_rarely()
         projector.run(stopping, pulse)
     return 0

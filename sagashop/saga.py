@@ -142,8 +142,7 @@ class Change(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Moves:
+class Moves(msgspec.Struct, frozen=True):
     """What an incoming message leads to: changes of steps, and the phase the saga is in afterwards.
 
     alert: something a person should know of, while the saga goes on

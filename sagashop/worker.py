@@ -22,6 +22,7 @@ from sagashop.effects import Effects, apply_to
 from sagashop.errors import MalformedMessage, NotReachable, SagashopError
 from sagashop.health import Pulse, serve_health
 from sagashop.messages import Envelope
+from sagashop.process import collect_rarely
 from sagashop.streams.retention import own_channels, trimmer
 
 if TYPE_CHECKING:
@@ -176,6 +177,7 @@ def run(service: str, settings: Settings, make_handlers: Callable[[], Handlers],
     with serve_health(settings.bind_host, settings.health_port, pulse):
         for thread in threads:
             thread.start()
+        collect_rarely()
         log.info("worker.started", consumer=settings.worker_name, channels=handlers.channels)
         Worker(inbox, handlers, settings).run(stopping, pulse, prepare, inbox.paused)
         for thread in threads:

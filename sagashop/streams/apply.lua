@@ -1,25 +1,23 @@
 -- One decision: its guards, then everything or nothing. commit.lua and admit.lua stand on it.
--- Words from `at` to `stop` in ARGV: the number of guards, then for each: key (its place in KEYS), field,
--- kind ('is', 'absent', 'below', 'floor'), two operands; then commands: number of words, name, key, further arguments.
-local function apply(at, stop, acknowledge)
-  local guards = tonumber(ARGV[at])
-  at = at + 1
-  for _ = 1, guards do
-    local held = redis.call('HGET', KEYS[tonumber(ARGV[at])], ARGV[at + 1])
-    local kind, first, second = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-    local holds
-    if kind == 'is' then holds = held == first
-    elseif kind == 'absent' then holds = not held
-    elseif kind == 'below' then holds = tonumber(held or 0) < tonumber(first)
-    else holds = tonumber(held or 0) + tonumber(first) >= tonumber(second) end
-    if not holds then return 'CONFLICT' end
-    at = at + 5
+-- A guard: key, field, kind ('is', 'absent', 'below', 'floor'), operands. A command: name, key, further arguments.
+-- Keys are told by their place in KEYS.
+local function holds(guard)
+  local held = redis.call('HGET', KEYS[guard[1]], guard[2])
+  local kind, operand = guard[3], guard[4]
+  if kind == 'is' then return held == operand end
+  if kind == 'absent' then return not held end
+  if kind == 'below' then return tonumber(held or 0) < tonumber(operand) end
+  return tonumber(held or 0) + tonumber(operand) >= tonumber(guard[5])
+end
+local function all_hold(guards)
+  for _, guard in ipairs(guards) do
+    if not holds(guard) then return false end
   end
-  acknowledge()
-  while at <= stop do
-    local words = tonumber(ARGV[at])
-    redis.call(ARGV[at + 1], KEYS[tonumber(ARGV[at + 2])], unpack(ARGV, at + 3, at + words))
-    at = at + words + 1
+  return true
+end
+local function carry_out(commands)
+  for _, command in ipairs(commands) do
+    command[2] = KEYS[command[2]]
+    redis.call(unpack(command))
   end
-  return 'DONE'
 end

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
-from sagashop import keys, redis_clients
+from sagashop import redis_clients
 from sagashop.bus import GuardFailed
 from sagashop.errors import Unavailable
 from sagashop.streams import commit
-from sagashop.streams.commit import Keys, Scripts, compile_effects, flat, load_rows
+from sagashop.streams.commit import Compiled, Keys, Scripts, append, compile_effects, load_rows, packed
 from sagashop.streams.inbox import RedisInbox
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from sagashop.handlers import Handlers
     from sagashop.messages import Envelope
     from sagashop.settings import Settings
-
-
-NO_GUARDS = 0
 
 
 class RedisBus:
@@ -42,9 +39,9 @@ class RedisBus:
         places = Keys()
         self._admit(places, compile_effects(effects, places, service=service, trace=trace))
 
-    def _admit(self, places: Keys, words: Sequence[str | int]) -> None:
+    def _admit(self, places: Keys, compiled: Compiled) -> None:
         try:
-            answer = self._scripts.run("admit", list(places), [self._settings.admit_memory_percent, *words])
+            answer = self._scripts.run("admit", list(places), [self._settings.admit_memory_percent, packed(compiled)])
         except OutOfMemoryError as error:
             raise Unavailable("redis-ledger has no memory left for new work", retry_after_s=5) from error
         except ResponseError:
@@ -65,8 +62,5 @@ class RedisBus:
     def publish(self, envelopes: Sequence[Envelope]) -> None:
         if not envelopes:
             return
-        places, words = Keys(), list[str | int]([NO_GUARDS])
-        for envelope in envelopes:
-            fields = flat(envelope)
-            words += (len(fields) + 3, "XADD", places.place(keys.stream(envelope.message.channel)), "*", *fields)
-        self._admit(places, words)
+        places = Keys()
+        self._admit(places, ([], [append(envelope, places) for envelope in envelopes]))

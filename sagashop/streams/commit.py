@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from redis.exceptions import NoScriptError
 
 from sagashop import keys
@@ -17,10 +18,12 @@ from sagashop.messages import Envelope, Message, encode, new_id, now_ms
 if TYPE_CHECKING:
     from redis import Redis
 
-    from sagashop.jobs.job import Job
 
 ALREADY, CONFLICT, FULL = "ALREADY", "CONFLICT", "FULL"
-GUARD_WORDS = 5
+Words = tuple[str | int, ...]
+"""A guard or a command; whole numbers in it are places of keys."""
+Compiled = tuple[list[Words], list[Words]]
+"""Guards and commands."""
 
 
 def lua(name: str, *, using: str = "", package: str = "sagashop.streams") -> str:
@@ -43,53 +46,70 @@ class Keys:
         return self._places.setdefault(key, len(self._places) + 1)
 
 
-def compile_effects(effects: Effects, places: Keys, *, service: str, trace: str) -> list[str | int]:
-    """Effects as the words of apply.lua: guards, writes, messages, timers, jobs."""
-    now, guards, commands = now_ms(), list[str | int](), list[str | int]()
-
-    def guard(key: str, field: str, kind: str, first: str | int = "", second: str | int = "") -> None:
-        guards.extend((places.place(key), field, kind, first, second))
-
-    def command(name: str, key: str, *arguments: str | int) -> None:
-        commands.extend((len(arguments) + 2, name, places.place(key), *arguments))
-
+def compile_effects(effects: Effects, places: Keys, *, service: str, trace: str) -> Compiled:
+    """Effects as guards and commands for apply.lua, all of it text; a key is told by its place."""
+    now, place, guards, commands = now_ms(), places.place, list[Words](), list[Words]()
     for expected in effects.expect:
         match expected:
             case Expect(key, field, None):
-                guard(key, field, "absent")
+                guards.append((place(key), field, "absent"))
             case Expect(key, field, value):
-                guard(key, field, "is", str(value))
+                guards.append((place(key), field, "is", str(value)))
             case below:
-                guard(below.key, below.field, "below", below.limit)
+                guards.append((place(below.key), below.field, "below", str(below.limit)))
     for write in effects.write:
         match write:
             case Put(key, fields, ttl_s):
-                command("HSET", key, *(part for pair in fields.items() for part in pair))
+                commands.append(("HSET", place(key), *[str(part) for pair in fields.items() for part in pair]))
                 if ttl_s is not None:
-                    command(*(("PERSIST", key) if ttl_s == FOREVER else ("EXPIRE", key, ttl_s)))
+                    keep = ("PERSIST", place(key)) if ttl_s == FOREVER else ("EXPIRE", place(key), str(ttl_s))
+                    commands.append(keep)
             case Add(key, field, by, floor):
                 if floor is not None:
-                    guard(key, field, "floor", by, floor)
-                command("HINCRBY", key, field, by)
+                    guards.append((place(key), field, "floor", str(by), str(floor)))
+                commands.append(("HINCRBY", place(key), field, str(by)))
             case Drop(key):
-                command("DEL", key)
+                commands.append(("DEL", place(key)))
     for emission in effects.emit:
-        envelope = seal(emission, service=service, trace=trace, time_ms=now)
-        command("XADD", keys.stream(envelope.message.channel), "*", *flat(envelope))
+        commands.append(append(seal(emission, service=service, trace=trace, time_ms=now), places))
+    commands += _timers(effects, places, service, now)
+    commands += _jobs(effects, places, service, now)
+    return guards, commands
+
+
+def _timers(effects: Effects, places: Keys, service: str, now: int) -> Iterator[Words]:
     for timer in effects.timers:
         member = f"{type(timer.message).__name__} {encode(timer.message)}"
         if isinstance(timer, SetTimer):
-            command("ZADD", keys.deadlines(service), now + int(timer.after_s * 1000), member)
+            yield "ZADD", places.place(keys.deadlines(service)), str(now + int(timer.after_s * 1000)), member
         else:
-            command("ZREM", keys.deadlines(service), member)
-    commands.extend(_enqueueing(effects.jobs, places, service, now))
-    return [len(guards) // GUARD_WORDS, *guards, *commands]
+            yield "ZREM", places.place(keys.deadlines(service)), member
 
 
-def _enqueueing(jobs: Sequence[Job], places: Keys, service: str, now: int) -> Iterator[str | int]:
-    for job in jobs:
+def _jobs(effects: Effects, places: Keys, service: str, now: int) -> Iterator[Words]:
+    for job in effects.jobs:
         for name, key, *arguments in enqueueing(service, job, now):
-            yield from (len(arguments) + 2, name, places.place(str(key)), *arguments)
+            yield name, places.place(str(key)), *map(str, arguments)
+
+
+def append(envelope: Envelope, places: Keys) -> Words:
+    """The command that adds a message to the stream of its channel."""
+    stream = places.place(keys.stream(envelope.message.channel))
+    return "XADD", stream, "*", *[part for pair in envelope.fields().items() for part in pair]
+
+
+def packed(value: object) -> bytes:
+    """What a script unpacks: one argument instead of thousands, which Redis would parse and hand to Lua one by one."""
+    try:
+        return msgspec.msgpack.encode(value)
+    except UnicodeEncodeError:  # bytes that are no text came in so (see `redis_clients`), and go out so
+        return msgspec.msgpack.encode(_escaped(value))
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="surrogateescape")
+    return [_escaped(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def seal(emission: Message | Recorded | Command, *, service: str, trace: str, time_ms: int) -> Envelope:
@@ -104,11 +124,6 @@ def seal(emission: Message | Recorded | Command, *, service: str, trace: str, ti
             return Envelope(message=message, id=command_id, time_ms=time_ms, producer=service, trace=trace)
         case _:
             return Envelope(message=emission, id=new_id(), time_ms=time_ms, producer=service, trace=trace)
-
-
-def flat(envelope: Envelope) -> list[str]:
-    """The wire fields as XADD takes them: name, value, name, value."""
-    return [part for pair in envelope.fields().items() for part in pair]
 
 
 def _own_scripts() -> Mapping[str, str]:

@@ -16,7 +16,7 @@ from sagashop import keys
 from sagashop.bus import Delivery
 from sagashop.messages import now_ms
 from sagashop.streams import commit
-from sagashop.streams.commit import Keys, Scripts, compile_effects, load_rows
+from sagashop.streams.commit import Keys, Scripts, compile_effects, load_rows, packed
 from sagashop.streams.dead_letters import letter_fields
 from sagashop.streams.retention import own_channels
 
@@ -113,12 +113,12 @@ class RedisInbox:
         """One call for the whole batch. An entry that somebody else has committed is done: so the fence is meant."""
         if not decided:
             return []
-        places, words = Keys(), list[str | int]()
+        places, commits = Keys(), []
         for delivery, effects, trace in decided:
             source = places.place(delivery.source)
             compiled = compile_effects(effects, places, service=self.service, trace=trace)
-            words += (len(compiled) + 2, source, delivery.entry, *compiled)
-        answers = self._scripts.run("commit", list(places), [self.group, *words])
+            commits.append((source, delivery.entry, *compiled))
+        answers = self._scripts.run("commit", list(places), [self.group, packed(commits)])
         return [d for (d, _, _), answer in zip(decided, answers, strict=True) if self._is_conflict(d, answer)]
 
     def _is_conflict(self, delivery: Delivery, answer: str) -> bool:

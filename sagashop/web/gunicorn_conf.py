@@ -10,6 +10,8 @@ import ctypes
 import os
 import signal
 
+from sagashop.process import collect_rarely
+
 bind = f"{os.environ.get('BIND_HOST', '127.0.0.1')}:{os.environ['PORT']}"
 workers = 1
 worker_class = "gthread"
@@ -32,3 +34,8 @@ def post_fork(server: object, worker: object) -> None:
     """End with the master: killed by SIGKILL it cannot stop its worker, which would keep the port from the next one."""
     set_parent_death_signal = 1
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def post_worker_init(worker: object) -> None:
+    """The application is made, the first request is yet to come."""
+    collect_rarely()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from contracts.fulfillment import (
     ShipmentBooked,
@@ -22,8 +23,7 @@ from services.fulfillment.domain import Reservation, Shelf, merged, refusal, shi
 from services.fulfillment.messages import ShipmentDue
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """What a decision about an order's goods may look at. `shelves` holds the products the message names."""
 
     reservation: Reservation

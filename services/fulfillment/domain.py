@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from contracts.orders import Item
 
@@ -29,8 +30,7 @@ ENDED: frozenset[Status] = frozenset({"rejected", "released", "shipped", "recall
 """No message leads out of these."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shelf:
+class Shelf(Struct, frozen=True):
     """Pieces of one product. `sequence` counts the deliveries, opening included; 0: the product is not known here."""
 
     sku: str
@@ -45,8 +45,7 @@ class Shelf:
         return self.sequence > 0
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(Struct, frozen=True):
     """What fulfillment remembers about one order. `sequence` counts the turns it has taken; 0: none yet."""
 
     order_id: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum, StrEnum
+
+from msgspec import Struct
 
 from contracts.orders import AuthorizePayment, CapturePayment, RefundPayment, ReleasePayment
 from contracts.payments import (
@@ -40,8 +41,7 @@ ENDED = frozenset({State.DECLINED, State.RELEASED, State.REFUNDED})
 """No command leads out of these. A captured payment can be refunded at any time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
+class Payment(Struct, frozen=True):
     """`amount_cents` is what was held for the order (0 where nothing was), `reason` why it was declined."""
 
     order_id: str
@@ -51,16 +51,14 @@ class Payment:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """`events` happen now and enter the history; `answers` only say again what has happened before."""
 
     events: tuple[Event, ...] = ()
     answers: tuple[PaymentEvent, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """A named reason to decline a payment."""
 
     reason: str

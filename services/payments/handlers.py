@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from contracts.orders import AuthorizePayment, CapturePayment, RefundPayment, ReleasePayment
 from contracts.storefront import CustomerRegistered
@@ -13,8 +14,7 @@ from services.payments import accounts, domain, store
 from services.payments.ledger import Account
 
 
-@dataclass(frozen=True, slots=True)
-class Books:
+class Books(Struct, frozen=True):
     """What a decision needs: the customer's account, and for a command the payment of its order."""
 
     account: Account

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import reduce
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from contracts.payments import (
     AccountOpened,
@@ -51,8 +53,7 @@ TRANSFERS: Mapping[type[Event], tuple[Place, Place] | None] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(Struct, frozen=True):
     """One side of a double entry: so many cents came to this place (or left it, below zero)."""
 
     customer_id: str
@@ -65,8 +66,7 @@ class Posting:
         return self.place if self.place in (Place.BANK, Place.MERCHANT) else f"customer:{self.customer_id}:{self.place}"
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """A customer's account. `sequence` counts its events; 0 means that it is not open yet."""
 
     customer_id: str

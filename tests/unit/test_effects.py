@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import msgspec
 import pytest
 
 from sagashop.effects import (
@@ -21,7 +22,7 @@ from sagashop.effects import (
     apply_to,
 )
 from sagashop.messages import Message
-from sagashop.streams.commit import GUARD_WORDS, Keys, compile_effects, seal
+from sagashop.streams.commit import Keys, compile_effects, packed, seal
 
 pytestmark = pytest.mark.feature("F02")
 
@@ -68,11 +69,13 @@ def test_each_key_is_named_once_and_every_guard_comes_before_every_command() -> 
         timers=[SetTimer(Said("t"), 1.5), ClearTimer(Said("t"))],
     )
     places = Keys()
-    words = compile_effects(effects, places, service="toy", trace="")
+    guards, commands = compile_effects(effects, places, service="toy", trace="")
     assert list(places) == ["k", "l", "m", "{0}:toy:events", "{0}:toy:deadlines"]
-    assert words[0] == 4
-    names, at = [], 1 + 4 * GUARD_WORDS
-    while at < len(words):
-        names.append(words[at + 1])
-        at += int(words[at]) + 1
+    assert guards == [(1, "v", "absent"), (1, "v", "is", "3"), (2, "n", "below", "4"), (1, "n", "floor", "-2", "0")]
+    names = [name for name, *_ in commands]
     assert names == ["HSET", "PERSIST", "HINCRBY", "HSET", "EXPIRE", "HSET", "DEL", "XADD", "ZADD", "ZREM"]
+
+
+def test_bytes_that_are_no_text_go_out_as_they_came_in() -> None:
+    foreign = b"caf\xe9".decode(errors="surrogateescape")
+    assert msgspec.msgpack.decode(packed([("HSET", 1, "name", foreign)])) == [[b"HSET", 1, b"name", b"caf\xe9"]]
