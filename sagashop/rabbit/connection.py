@@ -106,15 +106,17 @@ class Connection:
         self._opened, self._lost, self._before = opened, lost, before
         self._pika: Any = None
         self._stopping, self._up = threading.Event(), threading.Event()
+        self._starting = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=f"rabbitmq {name}", daemon=True)
         self._why: BaseException | str = "not connected yet"
         self._pauses = Pauses()
 
     def start(self) -> Connection:
-        """Begin to connect; returns at once. A second call does nothing."""
-        if not self._thread.is_alive() and not self._stopping.is_set():
-            parameters(self._url, self.name)  # a wrong URL is told here, not in the thread
-            self._thread.start()
+        """Begin to connect; returns at once. A second call does nothing, also of another thread at the same time."""
+        with self._starting:
+            if not self._thread.is_alive() and not self._stopping.is_set():
+                parameters(self._url, self.name)  # a wrong URL is told here, not in the thread
+                self._thread.start()
         return self
 
     @property

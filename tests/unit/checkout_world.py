@@ -134,10 +134,11 @@ class World:
             return False
         apply_to(effects, self.rows)
         for timer in effects.timers:
-            name = (service, encode(timer.message))
+            owner = timer.message.channel.partition(".")[0]
+            name = (owner, encode(timer.message))
             self.timers.pop(name, None)
             if isinstance(timer, SetTimer):
-                self.timers[name] = (service, timer.message)
+                self.timers[name] = (owner, timer.message)
         for emission in effects.emit:
             if isinstance(emission, Recorded):
                 self.history[emission.aggregate].append(emission.message)

@@ -36,11 +36,13 @@ def carrier_in_memory() -> Handlers:
     @handlers.on(BookParcel)
     def book(message: BookParcel, rows: Rows) -> Effects:
         here = Expect(row(message), "cancelled", None)
-        return Effects() if rows[row(message)] else Effects(expect=[here], emit=[taken(message.order_id)])
+        return (
+            Effects() if rows[row(message)] else Effects(expect=[here], timers=[SetTimer(taken(message.order_id), 0)])
+        )
 
     @handlers.on(CancelBooking)
     def cancel(message: CancelBooking, rows: Rows) -> Effects:
-        return Effects(write=[Put(row(message), {"cancelled": 1})])
+        return Effects(write=[Put(row(message), {"cancelled": 1})], timers=[ClearTimer(taken(message.order_id))])
 
     return handlers
 
