@@ -16,7 +16,8 @@ from tests.servers import RedisServer
 
 QUICK = {
     "VISIBILITY_S": "1",
-    "CARRIER_DELAY_S": "2",
+    "CARRIER_DELAY_S": "1",
+    "CARRIER_CALLS": "100",
     "STOCK_TIMEOUT_S": "8",
     "PAYMENT_TIMEOUT_S": "8",
     "CAPTURE_TIMEOUT_S": "2",

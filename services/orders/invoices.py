@@ -14,7 +14,7 @@ from contracts.orders import Line, OrderConfirmed
 from sagashop.journal import JournalRow
 from services.orders.history import event_of
 
-INK, SOFT, PETROL, WASH = (31, 41, 46), (98, 112, 118), (0, 95, 107), (236, 243, 244)
+INK, SOFT, PETROL, WASH, PAPER = (31, 41, 46), (98, 112, 118), (0, 95, 107), (236, 243, 244), (255, 255, 255)
 ENCODING = "cp1252"
 """The fonts that every PDF reader has know the letters of Western Europe and the euro sign; others become `?`."""
 
@@ -84,6 +84,7 @@ class _Paper(FPDF):
 def _heading(page: _Paper, invoice: Invoice) -> None:
     page.set_fill_color(*PETROL)
     page.rect(0, 0, page.w, 6, style="F")
+    page.set_fill_color(*PAPER)
     page.say("Sagashop", 20, PETROL, "B")
     page.ln(8)
     for line in invoice.customer:
@@ -101,7 +102,7 @@ def _lines(page: _Paper, invoice: Invoice) -> None:
     page.set_text_color(*INK)
     page.set_draw_color(*SOFT)
     with page.table(
-        col_widths=(52, 14, 17, 17), text_align=("LEFT", "RIGHT", "RIGHT", "RIGHT"), line_height=7,
+        col_widths=(52, 14, 17, 17), text_align=("LEFT", "RIGHT", "RIGHT", "RIGHT"), line_height=5, padding=(1.5, 1),
         borders_layout=TableBordersLayout.SINGLE_TOP_LINE,
         headings_style=FontFace(emphasis="BOLD", fill_color=WASH),
     ) as table:  # fmt: skip
