@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MARK_S = 7 * 86_400
 PAUSE_S = 1.0
 DIED = "given up: its worker died or was lost at every attempt"
+TOLD = "it failed at every attempt; the shop looks into it"
+"""What the owner of a task reads; why it failed is for the operator, who sees the letter."""
 
 log = structlog.get_logger()
 
@@ -56,7 +58,7 @@ class Burial:
         places = [keys.dead_letters(self._service), keys.own(self._service, "buried", received.id)]
         if task_id := _task_id(fields):
             places.append(task_key(self._service, task_id))
-        if self._scripts.run("bury", places, [MARK_S, now_ms(), reason, KEEP_DEAD_S, *letter]):
+        if self._scripts.run("bury", places, [MARK_S, now_ms(), TOLD, KEEP_DEAD_S, *letter]):
             log.error("work.dead", queue=source, id=received.id, reason=reason)
 
 

@@ -7,6 +7,10 @@ is the idempotency key, so a booking that is sent twice, or whose answer was los
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pybreaker
@@ -51,6 +55,7 @@ class Carrier:
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=failures, reset_timeout=rest_s, exclude=[CarrierRefused, Cancelled], listeners=[_Told()]
         )
+        self._probing = threading.Lock()
         self._http = requests.Session()
         self._http.mount("http://", HTTPAdapter(pool_maxsize=calls))
         self._http.mount("https://", HTTPAdapter(pool_maxsize=calls))
@@ -73,10 +78,29 @@ class Carrier:
         try:
             for attempt in tries:
                 with attempt:
-                    return self._breaker.call(self._once, method, path, shipment_id, body)
+                    return self._guarded(partial(self._once, method, path, shipment_id, body))
         except pybreaker.CircuitBreakerError as is_open:
             raise CarrierAway(f"the carrier is left in peace after {self._breaker.fail_counter} failures") from is_open
         raise AssertionError("stamina tries at least once")
+
+    def _guarded(self, call: Callable[[], Any]) -> Any:
+        """Call unless the circuit is open. Once its rest is over, one shows whether the carrier is back, and the others
+        wait for what it finds.
+
+        pybreaker lets one call at a time through its own lock, so in good times it is told the outcome alone.
+        """
+        if self._breaker.current_state != pybreaker.STATE_CLOSED:
+            with self._probing:
+                if self._breaker.current_state != pybreaker.STATE_CLOSED:
+                    return self._breaker.call(call)
+        try:
+            answer = call()
+        except SagashopError as why:
+            self._breaker.call(_raised, why)
+            raise
+        with suppress(pybreaker.CircuitBreakerError):  # others have opened it meanwhile; this answer is good
+            self._breaker.call(lambda: answer)
+        return answer
 
     def _once(self, method: str, path: str, shipment_id: str, body: object) -> Any:
         try:
@@ -92,3 +116,7 @@ class Carrier:
         if answer.status_code >= 400:
             raise CarrierRefused(f"the carrier answered {answer.status_code}: {answer.text[:200]}")
         return answer.json()
+
+
+def _raised(why: SagashopError) -> None:
+    raise why

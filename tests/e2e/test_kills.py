@@ -17,7 +17,10 @@ from tests.people import WELCOME_CENTS, People, balance, new_product, place, set
 from tests.servers import eventually
 
 ORDERS, PRICE_CENTS, BUYERS = 900, 100, 6
-VICTIMS = ("orders-worker", "payments-worker", "orders-web-1", "fulfillment-worker", "orders-projector")
+VICTIMS = (
+    *("orders-worker", "payments-worker", "orders-web-1", "fulfillment-worker", "orders-projector"),
+    "fulfillment-carrier",
+)
 
 
 def kill_in_turn(stack: Stack, stopping: threading.Event, killed: list[str], *, every_s: float, seed: int) -> None:

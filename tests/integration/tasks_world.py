@@ -46,7 +46,7 @@ class Office:
 
     def __init__(self, ledger: str, rabbit: RabbitServer, folder: Path, query: str = "") -> None:
         self.settings = OrdersSettings(
-            redis_ledger_url=ledger, rabbitmq_url=rabbit.url(query=query), database_url=f"sqlite:///{folder}/orders.db",
+            redis_ledger_url=ledger, rabbitmq_url=rabbit.url("orders", query), database_url=f"sqlite:///{folder}/orders.db",
             worker_name="office",
         )  # fmt: skip
         self.rabbit, self.redis = rabbit, redis_clients.ledger(self.settings)

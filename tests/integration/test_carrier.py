@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,9 @@ class Dock:
     """Fulfillment with its worker, the relay, and the process that calls the carrier."""
 
     def __init__(self, ledger: str, rabbit: RabbitServer, desk: Desk) -> None:
-        self.settings = FulfillmentSettings(redis_ledger_url=ledger, rabbitmq_url=rabbit.url(), visibility_s=0.3)
+        self.settings = FulfillmentSettings(
+            redis_ledger_url=ledger, rabbitmq_url=rabbit.url("fulfillment"), visibility_s=0.3
+        )
         self.bus, self.redis, self.desk = connect_bus(self.settings), redis_clients.ledger(self.settings), desk
         mug = ProductPriced(sku="MUG", revision=1, name="Mug", category="things", price_cents=100)
         self.bus.admit("fulfillment", open_shelf(mug, Shelf("MUG"), 100))
@@ -181,6 +184,15 @@ def test_a_failing_carrier_opens_the_circuit_and_one_call_closes_it(desk: Desk) 
     time.sleep(REST_S)
     assert desk.carrier.book("shp-1")
     assert desk.carrier.book("shp-2")
+
+
+def test_calls_to_a_slow_carrier_do_not_wait_for_each_other(desk: Desk) -> None:
+    desk.manners.delay_s = 0.4
+    began = time.monotonic()
+    with ThreadPoolExecutor(10) as pool:
+        numbers = list(pool.map(desk.carrier.book, [f"shp-{n}" for n in range(10)]))
+    assert len(set(numbers)) == 10
+    assert time.monotonic() - began < 2.0, "one after the other would take 4 s"
 
 
 def test_a_refusal_is_the_callers_mistake_and_opens_no_circuit(desk: Desk) -> None:
