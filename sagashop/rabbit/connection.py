@@ -27,7 +27,7 @@ HEARTBEAT_S = 15
 BLOCKED_S = 30
 """A broker short of memory or disk stops reading from publishers; the connection is given up after so long."""
 CONNECT_TIMEOUT_S = 2.0
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 2.0
 
 
 def parameters(url: str, name: str) -> pika.URLParameters:
@@ -77,7 +77,7 @@ def short_channel(url: str, name: str) -> Iterator[Any]:
 
 
 class Pauses:
-    """How long to wait before the next attempt: doubled each time up to 5 s, with jitter, until `over` is called."""
+    """How long to wait before the next attempt: doubled each time up to 2 s, with jitter, until `over` is called."""
 
     def __init__(self) -> None:
         self._jitter = random.Random()  # noqa: S311 - spreads reconnects, guards nothing
@@ -106,17 +106,18 @@ class Connection:
         self._opened, self._lost, self._before = opened, lost, before
         self._pika: Any = None
         self._stopping, self._up = threading.Event(), threading.Event()
-        self._starting = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=f"rabbitmq {name}", daemon=True)
+        self._starting, self._started = threading.Lock(), False
         self._why: BaseException | str = "not connected yet"
         self._pauses = Pauses()
 
     def start(self) -> Connection:
-        """Begin to connect; returns at once. A second call does nothing, also of another thread at the same time."""
+        """Begin to connect; returns at once, and may be called from many threads. A second call does nothing."""
         with self._starting:
-            if not self._thread.is_alive() and not self._stopping.is_set():
+            if not self._started and not self._stopping.is_set():
                 parameters(self._url, self.name)  # a wrong URL is told here, not in the thread
                 self._thread.start()
+                self._started = True
         return self
 
     @property

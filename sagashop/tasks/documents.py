@@ -18,7 +18,7 @@ from sagashop.messages import now_ms
 from sagashop.tasks.task import KEEP_ENDED_S
 
 PART_BYTES = 256 * 1024
-SWEEP_EVERY_S = 60.0
+SWEEP_EVERY_S, AGAIN_S = 60.0, 1.0
 
 log = structlog.get_logger()
 metadata = MetaData()
@@ -105,13 +105,20 @@ class Documents:
             self.drop(document_id)
         return len(over)
 
-    def keep_swept(self, stopping: threading.Event) -> None:
-        """Sweep once a minute, until the event is set."""
-        while not stopping.wait(SWEEP_EVERY_S):
+    def look_after(self, stopping: threading.Event) -> None:
+        """Make the tables, then sweep once a minute, until the event is set; what the database refuses is tried again.
+
+        A task that comes before the tables are there waits for them, as for any server that is away.
+        """
+        pause_s = 0.0
+        while not stopping.wait(pause_s):
             try:
+                self.prepare()
                 self.sweep()
+                pause_s = SWEEP_EVERY_S
             except SQLAlchemyError as why:
-                log.warning("documents.not_swept", error=str(why))
+                log.warning("documents.waiting", error=str(why))
+                pause_s = AGAIN_S
 
 
 def _in_parts(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -43,15 +43,17 @@ class Relay:
         self._stream, self._lock = keys.stream(channel), keys.own(service, "relay", channel)
         self._me = new_id()
 
-    def step(self, block_ms: int = BLOCK_MS) -> int:
-        """Move what waits; how many messages that were.
+    def step(self, block_ms: int = BLOCK_MS) -> int | None:
+        """Move what waits; how many messages that were, or None where it is another relay's turn.
 
         Raises:
             NotReachable, NotTaken: RabbitMQ does not answer, or has not such a queue; everything stays, and goes again
         """
         entries = tail.read(self._blocking, self._stream, "0-0", limit=BATCH, block_ms=block_ms)
-        if not entries or not self._is_mine():
+        if not entries:
             return 0
+        if not self._is_mine():
+            return None
         self._publisher.publish([
             Outgoing(self._exchange, self._channel, msgspec.json.encode(fields), id=fields["id"], type=fields["type"])
             for _, fields in entries
@@ -73,7 +75,7 @@ class Relay:
         pause_s = 0.1
         while not stopping.is_set():
             try:
-                if not self.step() and not self._is_mine():
+                if self.step() is None:
                     stopping.wait(STAND_BY_S)
                 pause_s = 0.1
             except (RedisError, OSError, NotReachable, NotTaken) as why:

@@ -75,8 +75,7 @@ def start() -> int:
     documents, leases = Documents(engine), Leases("orders", redis_clients.ledger(chosen))
     clerk = Clerk(bus, Orders(bus, engine, chosen.saga), chosen)
     runner = Runner(leases, documents, clerk.jobs, timeout_s=chosen.task_timeout_s, link=result_link)
-    documents.prepare()
-    beside = [runner.tend, documents.keep_swept]
+    beside = [runner.tend, documents.look_after]
     return process.run("orders", QUEUE, chosen, lambda _: runner.handle, TOPOLOGY, jobs=chosen.task_jobs, beside=beside)
 
 
