@@ -20,6 +20,7 @@ from bench import floor
 from bench.figures import Row, console, echo_rate, idle_pss_mb, order_confirmed, orders_http, saga_drain
 from bench.jobs import jobs_list
 from bench.shopfloor import SETTINGS, Shopfloor
+from bench.tasks import tasks
 from deploy.local.ports import free_settings
 from deploy.local.stack import Stack
 from sagashop.cli.context import table as printed
@@ -49,11 +50,11 @@ def _version(*command: str) -> str:
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Short runs, to see whether it works; the figures mean little.")
-@click.option("--only", multiple=True, help="Only these: http, latency, drain, jobs, idle.")
+@click.option("--only", multiple=True, help="Only these: http, latency, drain, jobs, tasks, idle.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path(".local/bench.json"), show_default=True)
 def main(quick: bool, only: tuple[str, ...], out: Path) -> None:
     """Measure the shop beside the floors of this machine. Takes about four minutes."""
-    wanted = set(only) or {"http", "latency", "drain", "jobs", "idle"}
+    wanted = set(only) or {"http", "latency", "drain", "jobs", "tasks", "idle"}
     seconds, sagas = (3.0, 2000) if quick else (20.0, 20_000)
     rows: list[Row] = []
     home = Path(tempfile.mkdtemp(prefix="sagashop-bench-"))
@@ -98,6 +99,9 @@ def _measure(home: Path, wanted: set[str], seconds: float, sagas: int) -> list[R
         if "jobs" in wanted:
             console.print(f"{sagas} jobs on the list queue")
             rows.append(jobs_list(stack.addresses["REDIS_LEDGER_URL"], sagas))
+        if "tasks" in wanted:
+            console.print(f"{sagas // 4} tasks over RabbitMQ")
+            rows.append(tasks(stack.addresses["REDIS_LEDGER_URL"], stack.addresses["RABBITMQ_URL"], sagas // 4))
     return rows
 
 

@@ -32,6 +32,7 @@ class Wall:
     sessions: log-ins on redis-session: it keeps them (begins, changes, ends), looks them up, or does neither
     carts:    it has keys of its own on redis-session, too
     jobs:     it has a job queue on redis-ledger (sagashop.jobs), below `{0}:<service>:jobs:`
+    tasks:    it has long work done (sagashop.tasks); leases are told by the clock of the server
     """
 
     ledger: bool = True
@@ -40,6 +41,7 @@ class Wall:
     sessions: Literal["keeps", "looks up", "no"] = "looks up"
     carts: bool = False
     jobs: bool = False
+    tasks: bool = False
 
 
 WALLS: Mapping[str, Wall] = {
@@ -47,6 +49,7 @@ WALLS: Mapping[str, Wall] = {
     "orders": Wall(
         hears=("storefront.events", "fulfillment.events", "payments.events"),
         tells=("fulfillment.commands", "payments.commands"),
+        tasks=True,
     ),
     "payments": Wall(hears=("storefront.events",)),
     "fulfillment": Wall(hears=("storefront.events",)),
@@ -102,8 +105,9 @@ def _on_ledger(service: str) -> Iterator[str]:
     heard, told = [*map(keys.stream, wall.hears)], [*map(keys.stream, wall.tells)]
     yield from _commands("ping info script|load")  # info: new work is refused when memory is nearly full (admit.lua)
     yield _on(own, f"{ROWS} {TIMERS} {STREAMS} {GROUPS}")
-    if wall.jobs:
+    if wall.jobs or wall.tasks:
         yield "+time"  # leases and pauses are told by the clock of the server
+    if wall.jobs:
         yield _on([keys.jobs(service, "*")], JOBS)
     yield _on(own + heard, HEARING)  # one read waits for all of them
     if told:

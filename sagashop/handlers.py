@@ -26,11 +26,15 @@ class Handlers:
         self._view = view
         self._decide: dict[type[Message], Decide] = {}
         self._sees_envelope: set[type[Message]] = set()
+        self._replayed: set[type[Message]] = set()
 
-    def on(self, *types: type[Message], with_envelope: bool = False) -> Callable[[Decide], Decide]:
+    def on(
+        self, *types: type[Message], with_envelope: bool = False, only_replayed: bool = False
+    ) -> Callable[[Decide], Decide]:
         """Register the decorated function for these message types.
 
         with_envelope: give it the `Envelope` instead of the bare message, for its time or producer
+        only_replayed: their channel is somebody else's to read; they come here as replayed dead letters
         """
 
         def register(decide: Decide) -> Decide:
@@ -40,6 +44,8 @@ class Handlers:
                         f"{message_type.__name__} is handled twice, by {self._decide[message_type]} and {decide}"
                     )
                 self._decide[message_type] = decide
+                if only_replayed:
+                    self._replayed.add(message_type)
                 if with_envelope:
                     self._sees_envelope.add(message_type)
             return decide
@@ -52,8 +58,8 @@ class Handlers:
 
     @property
     def channels(self) -> list[str]:
-        """The channels these messages travel on, each once."""
-        return sorted({t.channel for t in self._decide})
+        """The channels these messages are read from, each once."""
+        return sorted({t.channel for t in self._decide.keys() - self._replayed})
 
     @property
     def catalogue(self) -> Catalogue:

@@ -29,7 +29,8 @@ from tests.servers import RedisServer
 COMPOSE = Path(__file__).parent / "compose"
 QUICK = {
     "VISIBILITY_S": "1",
-    "CARRIER_DELAY_S": "2",
+    "CARRIER_DELAY_S": "1",
+    "CARRIER_CALLS": "100",
     "STOCK_TIMEOUT_S": "8",
     "PAYMENT_TIMEOUT_S": "8",
     "CAPTURE_TIMEOUT_S": "2",

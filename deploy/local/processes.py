@@ -16,6 +16,8 @@ Env = Mapping[str, str]
 MAX_ORDERS_REPLICAS = 7
 MAIL_HTTP, MAIL_SMTP = 5, 6
 """The mail catcher listens on these above PORT_BASE: the mails it has, and the e-mail that comes in."""
+CARRIER = 7
+"""The carrier's stand-in listens on this above PORT_BASE."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,16 @@ def _servers(env: Env, base: int) -> list[Process]:
             more_ports=(base + MAIL_SMTP,),
             nice=15,
         ),
+        Process(
+            "carrier",
+            base + CARRIER,
+            (
+                *(sys.executable, "-m", "services.fulfillment.carrier_stand_in"),
+                *("--port", str(base + CARRIER), "--file", "{home}/data/carrier.db"),
+                *("--delay-s", env["CARRIER_DELAY_S"], "--failure-rate", env["CARRIER_FAILURE_RATE"]),
+            ),
+            nice=15,
+        ),
         Process("rabbitmq", base + 2, ("rabbitmq-server",), "amqp", more_ports=(base + 3,)),
         Process(
             "nginx",
@@ -116,6 +128,7 @@ def _services(env: Env, base: int) -> list[Process]:
         background("storefront", "worker", base + 11),
         background("orders", "worker", base + 20),
         background("orders", "projector", base + 21, later=True),
+        background("orders", "tasks", base + 19, later=True),
         web("orders", base + 22, part="live", app="live", kind=("-k", "gevent", "--keep-alive", "0")),
         *(web("orders", base + 22 + n, part=f"web-{n}") for n in replicas),
         web("payments", base + 30),
@@ -124,6 +137,7 @@ def _services(env: Env, base: int) -> list[Process]:
         web("fulfillment", base + 40),
         background("fulfillment", "worker", base + 41),
         background("fulfillment", "projector", base + 42, later=True),
+        background("fulfillment", "carrier", base + 43, later=True),
         web("notifications", base + 50),
         background("notifications", "worker", base + 51, later=True),
         background("notifications", "mailer", base + 52, later=True),

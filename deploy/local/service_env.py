@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from deploy import databases
 from deploy.local.layout import Layout
-from deploy.local.processes import MAIL_HTTP, MAIL_SMTP, Process
+from deploy.local.processes import CARRIER, MAIL_HTTP, MAIL_SMTP, Process
 from deploy.local.servers import rabbitmq_url, redis_url
 from deploy.walls import ADMIN, SERVERS, WALLS, password_variable, servers_of
 from deploy.walls_rabbit import PARTS
@@ -25,6 +25,7 @@ MAIL = ("SMTP_URL", "MAIL_FROM")  # notifications sends e-mail; the URL may hold
 # Of the deployment alone. Not told, so that a change of one (a third replica) restarts nobody who need not know.
 DEPLOYMENT = (
     *("MODE", "FRONT_PORT", "FRONT_TLS_PORT", "PORT_BASE", "TLS", "ORDERS_REPLICAS", "DATABASE_URL"),
+    *("CARRIER_DELAY_S", "CARRIER_FAILURE_RATE"),
     *("RATE_GENERAL", "RATE_LOGIN", "RATE_SIGNUP", "REDIS_LEDGER_MAXMEMORY", "REDIS_SESSION_MAXMEMORY"),
     *("PYTHON_IMAGE", "REDIS_IMAGE", "RABBITMQ_IMAGE", "MYSQL_IMAGE", "NGINX_IMAGE", "ADMINER_IMAGE", "NODE_IMAGE"),
     "COMPOSE_PROFILES",
@@ -36,11 +37,18 @@ def service_env(layout: Layout, env: Mapping[str, str], process: Process) -> dic
     hidden = {*SERVER_SECRETS, *DEPLOYMENT, *MAIL, *(LOGINS if process.service != "storefront" else ())}
     shown = {name: value for name, value in env.items() if name not in hidden}
     service = str(process.service)
+    out = outside(env).get(service, {})
     own = {"DATABASE_URL": _database_url(layout, env, service), **process.env}
     servers = {f"REDIS_{name}_URL": redis_url(env, name, service) for name in servers_of(service)}
     if service in PARTS:
         servers["RABBITMQ_URL"] = rabbitmq_url(env, service)
-    return shown | _shared(env) | servers | (mail(env) if service == "notifications" else {}) | own
+    return shown | _shared(env) | servers | out | own
+
+
+def outside(env: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Who is told of what lies outside the shop."""
+    carrier = {"CARRIER_URL": f"http://127.0.0.1:{int(env['PORT_BASE']) + CARRIER}"}
+    return {"notifications": mail(env), "fulfillment": carrier}
 
 
 def mail(env: Mapping[str, str]) -> dict[str, str]:

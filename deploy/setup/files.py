@@ -71,7 +71,9 @@ def _settings(given: Env) -> Env:
     for name in NEEDED:
         if name.endswith("PASSWORD") or "_PASSWORD_" in name:
             fits_into_an_address(name, given[name])
-    return checked({name: given[name] for name in NEEDED} | {"PORT_BASE": "1"})
+    return checked(
+        {name: given[name] for name in NEEDED} | {"PORT_BASE": "1", "CARRIER_DELAY_S": "0", "CARRIER_FAILURE_RATE": "0"}
+    )
 
 
 def fits_into_an_address(name: str, password: str) -> None:

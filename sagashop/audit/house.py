@@ -31,7 +31,7 @@ class House:
     """The plumbing of one service.
 
     channels:  its own streams; every group on them is looked at, also those of other services
-    outbox:    how many rows wait in the SQL outbox
+    outbox:    how many rows wait in the outbox, or what else is out of the house and is to come back
     unsettled: how many orders are under way
     examine:   its own checks and facts
     """

@@ -51,6 +51,12 @@ class Later(SagashopError):
     """Raised by a job: not now, and nobody's fault. The message waits for a step, and the attempt does not count."""
 
 
+class Back(SagashopError):
+    """Raised by a job: the message stays where it is, and comes again at once, so wait a little before. The broker
+    counts it towards the queue's delivery limit.
+    """
+
+
 class Received(msgspec.Struct, frozen=True):
     """One message for a job.
 
@@ -186,6 +192,9 @@ class Consumer:
         try:
             self._handle(received)
             return True
+        except Back as why:
+            log.warning("job.back", queue=self._queue, id=received.id, error=str(why))
+            return False
         except Later as why:
             return self._again(received, received.attempt, self._steps_s[0], str(why))
         except GiveUp as why:

@@ -48,7 +48,11 @@ _decoders = {kind.__name__: msgspec.json.Decoder(kind) for kind in _kinds}
 
 def house(redis: Redis, engine: Engine, channels: list[str]) -> House:
     """The house as the auditor sees it."""
-    return House(SERVICE, redis, channels, examine=lambda: FulfillmentAudit(redis, engine).facts())
+
+    def waiting() -> int:
+        return int(load_rows(redis, [store.PARCELS])[store.PARCELS].get("waiting", 0))
+
+    return House(SERVICE, redis, channels, outbox=waiting, examine=lambda: FulfillmentAudit(redis, engine).facts())
 
 
 @dataclass(slots=True)

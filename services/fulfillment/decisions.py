@@ -17,10 +17,10 @@ from contracts.fulfillment import (
     StockReserved,
 )
 from contracts.orders import CancelShipment, ReleaseStock, RequestShipment, ReserveStock
-from sagashop.effects import NOTHING, ClearTimer, Effects, Expect, Put, SetTimer
+from sagashop.effects import NOTHING, Command, Effects, Expect, Put
 from services.fulfillment import store
-from services.fulfillment.domain import Reservation, Shelf, merged, refusal, shipment_id_of, tracking_of
-from services.fulfillment.messages import ShipmentDue
+from services.fulfillment.domain import Reservation, Shelf, merged, refusal, shipment_id_of
+from services.fulfillment.messages import BookParcel, CancelBooking, ParcelTaken
 
 
 class State(Struct, frozen=True):
@@ -28,7 +28,6 @@ class State(Struct, frozen=True):
 
     reservation: Reservation
     shelves: dict[str, Shelf]
-    carrier_delay_s: float
 
 
 Cell = Callable[[Any, State], Effects]
@@ -68,30 +67,36 @@ def recall(command: CancelShipment, state: State) -> Effects:
 
 
 def call_carrier(command: RequestShipment, state: State) -> Effects:
-    """Pack the parcel and let the carrier come for it."""
-    event = ShipmentRequested(order_id=command.order_id, shipment_id=shipment_id_of(command.order_id))
-    pickup = SetTimer(ShipmentDue(order_id=command.order_id), state.carrier_delay_s)
-    return store.turn(state.reservation, "shipping", event, customer_id=command.customer_id) + Effects(timers=[pickup])
+    """Pack the parcel and have the carrier called: slow work, which the queue of bookings carries on."""
+    order_id, shipment_id = command.order_id, shipment_id_of(command.order_id)
+    event = ShipmentRequested(order_id=order_id, shipment_id=shipment_id)
+    call = Command(BookParcel(order_id=order_id, shipment_id=shipment_id), id=f"{shipment_id}.book")
+    turn = store.turn(state.reservation, "shipping", event, customer_id=command.customer_id)
+    return turn + Effects(emit=[call], write=[store.waiting_for_carrier(+1)])
 
 
-def hand_over(due: ShipmentDue, state: State) -> Effects:
-    """The carrier takes the parcel: what was put aside is sold."""
-    order_id, reservation = due.order_id, state.reservation
+def hand_over(taken: ParcelTaken, state: State) -> Effects:
+    """The carrier has the parcel: what was put aside is sold."""
+    order_id, reservation = taken.order_id, state.reservation
     event = ShipmentBooked(
         order_id=order_id,
         customer_id=reservation.customer_id,
         shipment_id=shipment_id_of(order_id),
-        tracking=tracking_of(order_id),
+        tracking=taken.tracking,
         items=reservation.items,
     )
-    return store.turn(reservation, "shipped", event) + store.transfer(reservation.items, "reserved", "sold")
+    turn = store.turn(reservation, "shipped", event, tracking=taken.tracking)
+    return turn + store.transfer(reservation.items, "reserved", "sold") + Effects(write=[store.waiting_for_carrier(-1)])
 
 
 def back_on_shelves(reservation: Reservation) -> Effects:
-    """What was put aside is available again, and no carrier comes for it."""
-    forget = ClearTimer(ShipmentDue(order_id=reservation.order_id))
-    timers = [forget] if reservation.status == "shipping" else []
-    return store.transfer(reservation.items, "reserved", "available") + Effects(timers=[*timers])
+    """What was put aside is available again, and no carrier comes for it, whatever its booking is at."""
+    back = store.transfer(reservation.items, "reserved", "available")
+    if reservation.status != "shipping":
+        return back
+    order_id, shipment_id = reservation.order_id, shipment_id_of(reservation.order_id)
+    forget = Command(CancelBooking(order_id=order_id, shipment_id=shipment_id), id=f"{shipment_id}.cancel")
+    return back + Effects(emit=[forget], write=[store.waiting_for_carrier(-1)])
 
 
 # Answers that change nothing. They are plain messages: the journal has the event already.
@@ -130,7 +135,7 @@ def say_left(command: CancelShipment, _state: State) -> Effects:
     return Effects([ShipmentCancelled(order_id=command.order_id, returned=False)])
 
 
-def ignore(_due: ShipmentDue, _state: State) -> Effects:
+def ignore(_taken: ParcelTaken, _state: State) -> Effects:
     return NOTHING
 
 

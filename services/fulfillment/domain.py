@@ -6,7 +6,6 @@ numbers, so nothing appears or vanishes on the way.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
@@ -55,6 +54,7 @@ class Reservation(Struct, frozen=True):
     customer_id: str = ""
     missing: list[str] = field(default_factory=list)
     reason: str = ""
+    tracking: str = ""
 
 
 def merged(items: Iterable[Item]) -> list[Item]:
@@ -80,8 +80,3 @@ def refusal(items: list[Item], shelves: Mapping[str, Shelf]) -> tuple[list[str],
 def shipment_id_of(order_id: str) -> str:
     """An order has one parcel, so the order names it; a repeated request gets the same parcel."""
     return f"shp-{order_id}"
-
-
-def tracking_of(order_id: str) -> str:
-    """The number the carrier stub prints on the parcel: the same whenever it is asked for the same order."""
-    return "TRK" + hashlib.sha256(order_id.encode()).hexdigest()[:12].upper()

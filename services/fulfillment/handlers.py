@@ -15,6 +15,7 @@ from contracts.storefront import ProductPriced
 from sagashop.effects import NOTHING, Effects, Rows
 from sagashop.handlers import Handlers
 from sagashop.messages import Message
+from sagashop.tasks.task import reopened
 from services.fulfillment import store
 from services.fulfillment.decisions import (
     Cell,
@@ -35,14 +36,14 @@ from services.fulfillment.decisions import (
     say_too_late,
 )
 from services.fulfillment.domain import Shelf, Status
-from services.fulfillment.messages import ShipmentDue
+from services.fulfillment.messages import WORK, ParcelTaken
 from services.fulfillment.settings import FulfillmentSettings
 
-MESSAGES: tuple[type[Message], ...] = (ReserveStock, ReleaseStock, RequestShipment, CancelShipment, ShipmentDue)
+MESSAGES: tuple[type[Message], ...] = (ReserveStock, ReleaseStock, RequestShipment, CancelShipment, ParcelTaken)
 
 # `give_back` and `recall` of an unknown order find no items: they leave a tombstone, which refuses the late command.
 TABLE: dict[Status, tuple[Cell, ...]] = {
-    #           ReserveStock  ReleaseStock   RequestShipment CancelShipment ShipmentDue
+    #           ReserveStock  ReleaseStock   RequestShipment CancelShipment ParcelTaken
     "unknown":  (put_aside,    give_back,     say_no_parcel,  recall,        ignore),
     "reserved": (say_reserved, give_back,     call_carrier,   recall,        ignore),
     "rejected": (say_rejected, say_none_held, say_no_parcel,  say_no_parcel, ignore),
@@ -70,21 +71,26 @@ def open_shelf(product: ProductPriced, shelf: Shelf, pieces: int) -> Effects:
 def make_handlers(settings: FulfillmentSettings) -> Handlers:
     """Fulfillment's messages, with the rows each needs."""
 
-    def view(message: Any, rows: Rows) -> State | Shelf:
+    def view(message: Any, rows: Rows) -> State | Shelf | Rows:
+        if type(message) in WORK:
+            return rows
         if isinstance(message, ProductPriced):
             return store.shelf_from(message.sku, rows[store.shelf_key(message.sku)])
         reservation = store.reservation_from(message.order_id, rows[store.reservation_key(message.order_id)])
         shelves = {sku: store.shelf_from(sku, rows[store.shelf_key(sku)]) for sku in skus_in(message)}
-        return State(reservation, shelves, settings.carrier_delay_s)
+        return State(reservation, shelves)
 
     handlers = Handlers(keys=keys_for, view=view)
     handlers.on(*MESSAGES)(by_table)
     handlers.on(ProductPriced)(lambda product, shelf: open_shelf(product, shelf, settings.opening_stock))
+    handlers.on(*WORK, only_replayed=True)(lambda work, rows: reopened(store.SERVICE, work, rows))
     return handlers
 
 
 def keys_for(message: Any) -> Iterable[str]:
     """The rows a decision reads. Goods that move back or out need no shelf: their guard is the reservation."""
+    if type(message) in WORK:
+        return []
     if isinstance(message, ProductPriced):
         return [store.shelf_key(message.sku)]
     return [store.reservation_key(message.order_id), *map(store.shelf_key, skus_in(message))]

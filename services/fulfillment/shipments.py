@@ -12,7 +12,7 @@ from contracts.fulfillment import ShipmentBooked
 from contracts.orders import Item
 from sagashop.journal import JournalRow
 from services.fulfillment import store
-from services.fulfillment.domain import Reservation, shipment_id_of, tracking_of
+from services.fulfillment.domain import Reservation, shipment_id_of
 from services.fulfillment.stockroom import Stockroom
 
 parcels = Table(
@@ -96,7 +96,7 @@ def _recent(reservation: Reservation) -> ShipmentView:
         customer_id=reservation.customer_id,
         shipment_id=shipment_id_of(reservation.order_id),
         status=cast(ParcelStatus, reservation.status),
-        tracking=tracking_of(reservation.order_id) if reservation.status == "shipped" else None,
+        tracking=reservation.tracking or None,
         items=reservation.items,
     )
 

@@ -22,6 +22,9 @@ KEEP_ENDED_S = 30 * 24 * 3600
 CATALOGUE = own(SERVICE, "skus")
 """Hash with one field for every product that has a shelf."""
 
+PARCELS = own(SERVICE, "parcels")
+"""Hash; its field `waiting` counts the parcels that the carrier has not taken yet."""
+
 Row = Mapping[str, str]
 
 _items = msgspec.json.Decoder(list[Item])
@@ -59,6 +62,7 @@ def reservation_from(order_id: str, row: Row) -> Reservation:
         customer_id=row.get("customer_id", ""),
         missing=_names.decode(row.get("missing", "[]")),
         reason=row.get("reason", ""),
+        tracking=row.get("tracking", ""),
     )
 
 
@@ -99,6 +103,11 @@ def transfer(items: Iterable[Item], out_of: Literal["available", "reserved"], in
         key = shelf_key(item.sku)
         effects.write += [Add(key, out_of, -item.quantity, floor), Add(key, into, item.quantity)]
     return effects
+
+
+def waiting_for_carrier(by: int) -> Add:
+    """One parcel more, or less, waits for the carrier."""
+    return Add(PARCELS, "waiting", by)
 
 
 def deliver(shelf: Shelf, delivery: StockAdjusted) -> Effects:

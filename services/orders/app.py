@@ -9,9 +9,13 @@ from sagashop import settings as env
 from sagashop.audit.web import audit_blueprint
 from sagashop.bus import Bus, connect_bus
 from sagashop.sessions import Sessions
+from sagashop.tasks.desk import Tasks
+from sagashop.tasks.documents import Documents
+from sagashop.tasks.web import tasks_blueprint
 from sagashop.web.admin import admin_blueprint
 from sagashop.web.app import create_app
 from services.orders import audit
+from services.orders.paperwork import PREFIX, paperwork
 from services.orders.routes import Desk, customers, operators
 from services.orders.settings import OrdersSettings
 from services.orders.topology import TOPOLOGY
@@ -24,12 +28,15 @@ def create(settings: OrdersSettings | None = None, *, bus: Bus | None = None) ->
     """The application; nothing is connected before the first request."""
     settings = settings or env.load(OrdersSettings)
     desk = Desk(settings, bus or connect_bus(settings), sql.engine(settings.database_url))
+    tasks, documents = Tasks(desk.bus, "orders"), Documents(desk.engine)
     ledger, session = redis_clients.ledger(settings), redis_clients.session(settings)
     return create_app(
         "orders",
         settings,
         blueprints=[
             customers(desk),
+            paperwork(tasks, desk.orders),
+            tasks_blueprint(tasks, documents, PREFIX),
             operators(desk),
             admin_blueprint("orders", ledger, CHANNELS, TOPOLOGY),
             audit_blueprint(audit.house(ledger, desk.engine, settings.saga, CHANNELS)),

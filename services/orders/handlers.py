@@ -14,7 +14,9 @@ from sagashop.effects import Effects, Expect, Put, Rows
 from sagashop.handlers import Handlers
 from sagashop.messages import Message
 from sagashop.saga import Moves, Saga
+from sagashop.tasks.task import TaskMessage, reopened, task_key
 from services.orders.domain import Order, StepOverdue, moved
+from services.orders.messages import WORK
 from services.orders.store import customer_key, order_key, product_key, read_order, record
 
 log = structlog.get_logger()
@@ -58,6 +60,11 @@ def make_handlers(saga: Saga) -> Handlers:
         fields: dict[str, str | int] = {"name": customer.name, "email": customer.email}
         return _keep_newest(customer_key(customer.customer_id), row, customer.revision, fields)
 
+    @handlers.on(*WORK, only_replayed=True)
+    def once_more(work: TaskMessage, rows: Rows) -> Effects:
+        """A dead letter of long work goes to its queue again."""
+        return reopened("orders", work, rows)
+
     return handlers
 
 
@@ -81,6 +88,8 @@ def _keys(message: Any) -> Iterable[str]:
             return [product_key(message.sku)]
         case CustomerRegistered():
             return [customer_key(message.customer_id)]
+        case TaskMessage():
+            return [task_key("orders", message.task_id)]
         case _:
             return [order_key(message.order_id)]
 
@@ -89,5 +98,7 @@ def _view(message: Any, rows: Rows) -> Any:
     match message:
         case ProductPriced() | CustomerRegistered():
             return next(rows.get(key, {}) for key in _keys(message))
+        case TaskMessage():
+            return rows
         case _:
             return read_order(rows, message.order_id)

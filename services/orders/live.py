@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from types import FrameType
 
@@ -20,12 +20,15 @@ from sagashop import settings as env
 from sagashop.bus import connect_bus
 from sagashop.errors import NotLoggedIn, Unavailable
 from sagashop.sessions import Sessions
+from sagashop.tasks.desk import Tasks
+from sagashop.tasks.live import Streams, tasks_live
 from sagashop.web.app import create_app
 from sagashop.web.auth import require_login
 from sagashop.web.inputs import Answer, accepts, invalid
 from services.orders.domain import SETTLED, Order, OrderStatus
 from services.orders.feed import Event, Feed, Watcher
 from services.orders.history import NoOrder, Orders
+from services.orders.paperwork import PREFIX
 from services.orders.settings import OrdersSettings
 
 RETRY_MS = 2_000
@@ -40,11 +43,15 @@ def create(settings: OrdersSettings | None = None) -> Flask:
     bus, engine = connect_bus(settings), sql.engine(settings.database_url)
     ledger, session = redis_clients.ledger(settings), redis_clients.session(settings)
     feed = Feed(ledger, redis_clients.blocking(settings), settings.live_connections)
-    _end_streams_on_stop(feed)
+    tasks = Tasks(bus, "orders")
+    streams = Streams(
+        tasks, limit=settings.live_connections, heartbeat_s=settings.live_heartbeat_s, longest_s=settings.live_max_s
+    )
+    _end_streams_on_stop(feed.close, streams.close)
     return create_app(
         "orders",
         settings,
-        blueprints=[live(feed, Orders(bus, engine, settings.saga), settings)],
+        blueprints=[live(feed, Orders(bus, engine, settings.saga), settings), tasks_live(tasks, streams, PREFIX)],
         checks={
             "redis-ledger": redis_clients.check("redis-ledger", ledger),
             "redis-session": redis_clients.check("redis-session", session),
@@ -77,13 +84,14 @@ def live(feed: Feed, orders: Orders, settings: OrdersSettings) -> Blueprint:
     return routes
 
 
-def _end_streams_on_stop(feed: Feed) -> None:
+def _end_streams_on_stop(*close: Callable[[], None]) -> None:
     """Gunicorn asks to stop with SIGTERM and waits for open requests; a stream would hold it up until it is killed."""
     gunicorns = signal.getsignal(signal.SIGTERM)
     if callable(gunicorns):  # nobody's own in a test
 
         def stop(number: int, frame: FrameType | None) -> None:
-            feed.close()
+            for let_go in close:
+                let_go()
             gunicorns(number, frame)
 
         signal.signal(signal.SIGTERM, stop)

@@ -34,6 +34,11 @@ class OrdersSettings(Settings, kw_only=True, frozen=True):
         float, Meta(gt=0, description="A sign of life on a silent event stream, and a look at the order, every")
     ] = 15
 
+    task_jobs: Annotated[int, Meta(ge=1, description="Invoices and reports that one worker makes at a time")] = 2
+    task_timeout_s: Annotated[
+        float, Meta(gt=0, description="An invoice or report that takes longer is broken off, seconds")
+    ] = 900
+
     @property
     def saga(self) -> Saga:
         """The checkout saga with these timeouts."""

@@ -17,7 +17,10 @@ from tests.people import WELCOME_CENTS, People, balance, new_product, place, set
 from tests.servers import eventually
 
 ORDERS, PRICE_CENTS, BUYERS = 900, 100, 6
-VICTIMS = ("orders-worker", "payments-worker", "orders-web-1", "fulfillment-worker", "orders-projector")
+VICTIMS = (
+    *("orders-worker", "payments-worker", "orders-web-1", "fulfillment-worker", "orders-projector"),
+    "fulfillment-carrier",
+)
 
 
 def kill_in_turn(stack: Deployment, stopping: threading.Event, killed: list[str], *, every_s: float, seed: int) -> None:
@@ -65,7 +68,7 @@ def test_killing_workers_and_a_replica_loses_no_order_and_no_cent(
     completed = outcomes.count("completed")
     assert set(outcomes) <= {"completed", "rejected"}, "a step may have timed out while its worker was down"
 
-    eventually(lambda: stock_of(operator, sku)["reserved"] == 0, deadline_s=30)
+    eventually(lambda: stock_of(operator, sku)["reserved"] == 0, deadline_s=60)  # the carrier takes a second each
     shelf = stock_of(operator, sku)
     assert (shelf["sold"], shelf["available"]) == (completed, opening - completed)
     spent = sum(WELCOME_CENTS - balance(shop)["available_cents"] for shop in buyers)

@@ -23,6 +23,7 @@ from services.orders.settings import OrdersSettings
 from services.payments.handlers import make_handlers as payments_handlers
 from services.payments.settings import PaymentsSettings
 from tests.integration.rigs import sealed
+from tests.unit.parcels import FakeCarrier
 
 WELCOME_CENTS = 50_000
 
@@ -37,7 +38,7 @@ class World:
         self.handlers: dict[str, tuple[Handlers, Settings]] = {
             "orders": (make_handlers(self.settings.saga), self.settings),
             "fulfillment": (
-                fulfillment_handlers(settings := FulfillmentSettings(**shared, carrier_delay_s=0)),
+                fulfillment_handlers(settings := FulfillmentSettings(**shared)),
                 settings,
             ),
             "payments": (
@@ -50,6 +51,7 @@ class World:
         self.engine = sql.engine(self.settings.database_url)
         self.projector = Projector("orders", self.settings, self.engine, ["orders.events"], [OrderList()])
         self.app = app.create(self.settings)
+        self._carrier = FakeCarrier(self.bus, self.redis)
         self._workers = {name: self._worker(name) for name in self.handlers}
 
     def open(self) -> World:
@@ -69,7 +71,7 @@ class World:
     def work(self, *services: str) -> World:
         """Let these services (or all) handle what has come, until nothing more comes."""
         chosen = [self._workers[name] for name in services or self._workers]
-        while sum(worker.step(block_ms=5) for worker in chosen):
+        while sum(worker.step(block_ms=5) for worker in chosen) + self._carrier.step():
             pass
         return self
 

@@ -21,13 +21,14 @@ from sagashop.sessions import Sessions
 from sagashop.streams.tail import read_all
 from services.fulfillment import store
 from services.fulfillment.app import create
-from services.fulfillment.domain import Shelf, tracking_of
+from services.fulfillment.domain import Shelf
 from services.fulfillment.handlers import make_handlers, open_shelf
 from services.fulfillment.settings import FulfillmentSettings
 from services.fulfillment.shipments import Parcels
 from services.fulfillment.stockroom import Stockroom
 from tests.integration.rigs import sealed, working
 from tests.servers import eventually, free_port
+from tests.unit.parcels import FakeCarrier, taken
 
 WHERE_TO = "/api/stock/MUG/restock"
 
@@ -69,7 +70,6 @@ def shop(redis_ledger: str, redis_session: str, database_url: str) -> Shop:
             redis_ledger_url=redis_ledger,
             redis_session_url=redis_session,
             database_url=database_url,
-            carrier_delay_s=0.2,
         )
     )
 
@@ -85,7 +85,8 @@ def stocked(shop: Shop) -> Shop:
 @pytest.fixture
 def running(stocked: Shop) -> Iterator[Shop]:
     """With a worker, too."""
-    with working("fulfillment", make_handlers(stocked.settings), stocked.settings):
+    carrier = FakeCarrier(stocked.bus, stocked.ledger, delay_s=0.2)
+    with working("fulfillment", make_handlers(stocked.settings), stocked.settings), carrier.answering():
         yield stocked
 
 
@@ -106,7 +107,7 @@ def test_an_orders_goods_go_from_the_shelf_to_the_carrier(running: Shop) -> None
         "customer_id": "c1",
         "shipment_id": "shp-o1",
         "status": "shipped",
-        "tracking": tracking_of("o1"),
+        "tracking": taken("o1").tracking,
         "items": [{"sku": "MUG", "quantity": 2}],
     }
 

@@ -34,8 +34,10 @@ from tests.integration.rigs import relaying, sealed, working
 from tests.rabbit import RabbitServer
 from tests.servers import eventually
 from tests.unit.checkout_world import OUTCOMES
+from tests.unit.parcels import FakeCarrier
 
 ORDERS, MUGS, CENTS = 80, 60, 100
+BOOKINGS = keys.stream("fulfillment.booking")
 SAGA = checkout.with_timeouts({"stock": 2.0, "payment": 2.0, "capture": 1.0, "shipment": 1.0})
 
 
@@ -54,10 +56,11 @@ class Shop:
         services = {
             "orders": orders(SAGA),
             "payments": payments(Terms(welcome_credit_cents=15 * CENTS, payment_limit_cents=1_000)),
-            "fulfillment": fulfillment(FulfillmentSettings(opening_stock=MUGS, carrier_delay_s=0.3)),
+            "fulfillment": fulfillment(FulfillmentSettings(opening_stock=MUGS)),
         }
         for name, handlers in services.items():
             stack.enter_context(working(name, handlers, self.settings, workers=2))
+        stack.enter_context(FakeCarrier(self.bus, self.redis, delay_s=0.3).answering())
 
     def place(self, number: int) -> None:
         line = Line(sku="MUG", quantity=1, price_cents=CENTS)
@@ -128,7 +131,8 @@ def test_every_order_ends_well_while_connections_break_and_people_cancel(
         stopping.set()
         trouble.join(5)
         eventually(lambda: all(shop.order(order_id).status in SETTLED for order_id in shop.placed), 30)
-        eventually(lambda: not shop.redis.exists(keys.deadlines("fulfillment"), keys.deadlines("orders")))
+        open_work = keys.deadlines("fulfillment"), keys.deadlines("orders")
+        eventually(lambda: not shop.redis.exists(*open_work) and not shop.redis.xlen(BOOKINGS))
         time.sleep(0.1)
     check(shop)
 

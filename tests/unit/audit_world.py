@@ -35,6 +35,7 @@ from services.payments.handlers import make_handlers as payments_handlers
 from services.payments.postings import Postings
 from services.payments.settings import PaymentsSettings
 from tests.integration.rigs import sealed
+from tests.unit.parcels import FakeCarrier
 
 SERVICES = ("orders", "payments", "fulfillment")
 
@@ -61,7 +62,7 @@ class AuditedShop:
 
         by_orders = OrdersSettings(**told("orders"))
         by_payments = PaymentsSettings(**told("payments"))
-        by_fulfillment = FulfillmentSettings(**told("fulfillment"), carrier_delay_s=0)
+        by_fulfillment = FulfillmentSettings(**told("fulfillment"))
         self.houses = {
             "orders": House("orders", by_orders, orders_handlers(by_orders.saga), OrderList()),
             "payments": House("payments", by_payments, payments_handlers(by_payments.terms), Postings()),
@@ -75,6 +76,7 @@ class AuditedShop:
         self._operators = {name: self._browser(app, "operator", "operator") for name, app in apps.items()}
         self.redis: Any = redis_clients.ledger(by_orders)
         self.bus = connect_bus(by_orders)
+        self._carrier = FakeCarrier(self.bus, self.redis)
         self.auditor = Auditor(self.get, SERVICES)
 
     def open(self) -> AuditedShop:
@@ -98,7 +100,7 @@ class AuditedShop:
 
     def settle(self) -> AuditedShop:
         """Everything that can happen has happened."""
-        while sum(house.worker.step(block_ms=5) for house in self.houses.values()):
+        while sum(house.worker.step(block_ms=5) for house in self.houses.values()) + self._carrier.step():
             pass
         while sum(house.projector.step(block_ms=5) for house in self.houses.values()):
             pass

@@ -27,6 +27,7 @@ from services.payments import store as accounts
 from services.payments.accounts import Terms
 from services.payments.domain import Payment, State
 from services.payments.handlers import make_handlers as payments
+from tests.unit.parcels import carrier_in_memory
 
 OPENING = 3
 WELCOME_CENTS = 500
@@ -46,6 +47,7 @@ class World:
             "orders": orders(saga),
             "payments": payments(Terms(welcome_credit_cents=WELCOME_CENTS, payment_limit_cents=400)),
             "fulfillment": fulfillment(FulfillmentSettings(opening_stock=OPENING)),
+            "carrier": carrier_in_memory(),
         }
         self.flying: list[Flight] = []
         self.timers: dict[tuple[str, str], Flight] = {}
@@ -132,21 +134,25 @@ class World:
             return False
         apply_to(effects, self.rows)
         for timer in effects.timers:
-            name = (service, encode(timer.message))
+            owner = timer.message.channel.partition(".")[0]
+            name = (owner, encode(timer.message))
             self.timers.pop(name, None)
             if isinstance(timer, SetTimer):
-                self.timers[name] = (service, timer.message)
+                self.timers[name] = (owner, timer.message)
         for emission in effects.emit:
             if isinstance(emission, Recorded):
                 self.history[emission.aggregate].append(emission.message)
                 assert emission.sequence == len(self.history[emission.aggregate]), "no gap and no fork"
-            elif isinstance(emission, Command):
+            elif isinstance(emission, Command) and service == "orders":
                 self.sent.append(emission)
             self._send(emission if isinstance(emission, Message) else emission.message)
         return True
 
     def _send(self, message: Message) -> None:
-        self.flying += [(name, message) for name, handlers in self.services.items() if type(message) in handlers.types]
+        kind = type(message)
+        for name, handlers in self.services.items():
+            if kind in handlers.types and kind.channel in handlers.channels:
+                self.flying.append((name, message))
 
     def _decide(self, service: str, message: Message) -> Effects:
         handlers = self.services[service]

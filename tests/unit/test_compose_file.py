@@ -167,7 +167,7 @@ def test_every_setting_of_a_service_can_be_given_in_compose(service: str) -> Non
 
 
 def test_there_is_no_process_that_the_local_mode_lacks() -> None:
-    servers = {"redis-ledger", "redis-session", "rabbitmq", "nginx", "mysql", "mail"}
+    servers = {"redis-ledger", "redis-session", "rabbitmq", "nginx", "mysql", "mail", "carrier"}
     processes = {re.sub(r"-\d+$", "", process.name) for process in TABLE}
     assert {name for name, service in SERVICES.items() if "profiles" not in service} == processes | servers | ONE_SHOTS
 

@@ -22,13 +22,13 @@ from contracts.fulfillment import (
 )
 from contracts.orders import CancelShipment, Item, ReleaseStock, RequestShipment, ReserveStock
 from contracts.storefront import ProductPriced
-from sagashop.effects import Add, Below, ClearTimer, Effects, Expect, Recorded, Rows, SetTimer, apply_to
+from sagashop.effects import Add, Below, Command, Effects, Expect, Recorded, Rows, apply_to
 from sagashop.messages import Message
 from services.fulfillment import store
 from services.fulfillment.decisions import restock
-from services.fulfillment.domain import Shelf, tracking_of
+from services.fulfillment.domain import Shelf
 from services.fulfillment.handlers import MESSAGES, TABLE, make_handlers
-from services.fulfillment.messages import ShipmentDue
+from services.fulfillment.messages import WORK, BookParcel, CancelBooking, ParcelTaken
 from services.fulfillment.settings import FulfillmentSettings
 
 OPENING = 5
@@ -52,7 +52,7 @@ class Warehouse:
 
     def __init__(self, opening: int = OPENING) -> None:
         self.rows: Rows = {}
-        self.handlers = make_handlers(FulfillmentSettings(opening_stock=opening, carrier_delay_s=7.0))
+        self.handlers = make_handlers(FulfillmentSettings(opening_stock=opening))
         self.recorded: list[Recorded] = []
 
     def decide(self, message: Message, rows: Rows) -> Effects:
@@ -106,7 +106,9 @@ def reserve(**quantities: int) -> ReserveStock:
 RELEASE = ReleaseStock(order_id=ORDER)
 SHIP = RequestShipment(order_id=ORDER, customer_id="c1")
 RECALL = CancelShipment(order_id=ORDER)
-DUE = ShipmentDue(order_id=ORDER)
+TAKEN = ParcelTaken(order_id=ORDER, tracking="TRK1")
+BOOK = BookParcel(order_id=ORDER, shipment_id="shp-o1")
+UNBOOK = CancelBooking(order_id=ORDER, shipment_id="shp-o1")
 MUGS = [Item(sku="MUG", quantity=2)]
 
 
@@ -130,7 +132,7 @@ REACH: dict[str, list[Message]] = {
     "rejected": [reserve(MUG=99)],
     "released": [reserve(MUG=2), RELEASE],
     "shipping": [reserve(MUG=2), SHIP],
-    "shipped": [reserve(MUG=2), SHIP, DUE],
+    "shipped": [reserve(MUG=2), SHIP, TAKEN],
     "recalled": [reserve(MUG=2), SHIP, RECALL],
 }
 RESERVED = StockReserved(order_id=ORDER, items=MUGS)
@@ -141,7 +143,7 @@ NONE_HELD = StockReleased(order_id=ORDER, items=[])
 REQUESTED = ShipmentRequested(order_id=ORDER, shipment_id="shp-o1")
 RETURNED = ShipmentCancelled(order_id=ORDER, returned=True)
 LEFT = ShipmentCancelled(order_id=ORDER, returned=False)
-BOOKED = ShipmentBooked(order_id=ORDER, customer_id="c1", shipment_id="shp-o1", tracking=tracking_of(ORDER), items=MUGS)
+BOOKED = ShipmentBooked(order_id=ORDER, customer_id="c1", shipment_id="shp-o1", tracking="TRK1", items=MUGS)
 SAME = (3, 2, 0)  # still put aside
 BACK = (5, 0, 0)
 SOLD = (3, 0, 2)
@@ -151,37 +153,37 @@ ANSWERS: list[Cell] = [
     ("unknown", RELEASE, NONE_HELD, "released", BACK),
     ("unknown", SHIP, RETURNED, "unknown", BACK),
     ("unknown", RECALL, RETURNED, "recalled", BACK),
-    ("unknown", DUE, None, "unknown", BACK),
+    ("unknown", TAKEN, None, "unknown", BACK),
     ("reserved", reserve(MUG=2), RESERVED, "reserved", SAME),
     ("reserved", RELEASE, RELEASED, "released", BACK),
     ("reserved", SHIP, REQUESTED, "shipping", SAME),
     ("reserved", RECALL, RETURNED, "recalled", BACK),
-    ("reserved", DUE, None, "reserved", SAME),
+    ("reserved", TAKEN, None, "reserved", SAME),
     ("rejected", reserve(MUG=2), SHORT, "rejected", BACK),
     ("rejected", RELEASE, NONE_HELD, "rejected", BACK),
     ("rejected", SHIP, RETURNED, "rejected", BACK),
     ("rejected", RECALL, RETURNED, "rejected", BACK),
-    ("rejected", DUE, None, "rejected", BACK),
+    ("rejected", TAKEN, None, "rejected", BACK),
     ("released", reserve(MUG=2), TOO_LATE, "released", BACK),
     ("released", RELEASE, RELEASED, "released", BACK),
     ("released", SHIP, RETURNED, "released", BACK),
     ("released", RECALL, RETURNED, "released", BACK),
-    ("released", DUE, None, "released", BACK),
+    ("released", TAKEN, None, "released", BACK),
     ("shipping", reserve(MUG=2), RESERVED, "shipping", SAME),
     ("shipping", RELEASE, RELEASED, "released", BACK),
     ("shipping", SHIP, REQUESTED, "shipping", SAME),
     ("shipping", RECALL, RETURNED, "recalled", BACK),
-    ("shipping", DUE, BOOKED, "shipped", SOLD),
+    ("shipping", TAKEN, BOOKED, "shipped", SOLD),
     ("shipped", reserve(MUG=2), RESERVED, "shipped", SOLD),
     ("shipped", RELEASE, NONE_HELD, "shipped", SOLD),
     ("shipped", SHIP, REQUESTED, "shipped", SOLD),
     ("shipped", RECALL, LEFT, "shipped", SOLD),
-    ("shipped", DUE, None, "shipped", SOLD),
+    ("shipped", TAKEN, None, "shipped", SOLD),
     ("recalled", reserve(MUG=2), TOO_LATE, "recalled", BACK),
     ("recalled", RELEASE, NONE_HELD, "recalled", BACK),
     ("recalled", SHIP, RETURNED, "recalled", BACK),
     ("recalled", RECALL, RETURNED, "recalled", BACK),
-    ("recalled", DUE, None, "recalled", BACK),
+    ("recalled", TAKEN, None, "recalled", BACK),
 ]
 
 
@@ -193,13 +195,13 @@ def test_every_message_in_every_status_has_its_answer_twice(warehouse: Warehouse
         warehouse.handle(earlier)
     first = warehouse.handle(message)
     row = warehouse.rows[store.reservation_key(ORDER)]
-    assert first.emitted == ([answer] if answer else [])
+    assert answers(first) == ([answer] if answer else [])
     assert row.get("status", "unknown") == then
     assert warehouse.numbers("MUG") == mugs
 
     before = dict(row)
     again = warehouse.handle(message)
-    repeated = [] if message == DUE else first.emitted
+    repeated = [] if message == TAKEN else answers(first)
     assert again.emitted == repeated, "the same message again gets the same answer"
     assert not [emission for emission in again.emit if isinstance(emission, Recorded)], "the journal has it already"
     assert (dict(row), warehouse.numbers("MUG")) == (before, mugs)
@@ -240,10 +242,49 @@ def test_a_product_named_twice_counts_together(warehouse: Warehouse) -> None:
     assert isinstance(warehouse.handle(too_many).emitted[0], StockRejected)
 
 
-def test_the_carrier_is_ordered_with_the_parcel_and_sent_home_with_the_recall(warehouse: Warehouse) -> None:
-    assert warehouse.handle(reserve(MUG=2), SHIP).timers == [SetTimer(DUE, 7.0)]
-    assert warehouse.handle(SHIP).timers == [], "a repeated request moves no deadline"
-    assert warehouse.handle(RECALL).timers == [ClearTimer(DUE)]
+def test_the_carrier_is_booked_with_the_parcel_once_and_cancelled_with_the_recall(warehouse: Warehouse) -> None:
+    assert asked_of_carrier(warehouse.handle(reserve(MUG=2), SHIP)) == [Command(BOOK, id="shp-o1.book")]
+    assert asked_of_carrier(warehouse.handle(SHIP)) == [], "a repeated request books nothing"
+    assert asked_of_carrier(warehouse.handle(RECALL)) == [Command(UNBOOK, id="shp-o1.cancel")]
+    assert asked_of_carrier(warehouse.handle(RECALL)) == []
+
+
+def test_a_recall_before_the_parcel_or_after_it_left_asks_nothing_of_the_carrier(warehouse: Warehouse) -> None:
+    assert asked_of_carrier(warehouse.handle(reserve(MUG=2), RECALL)) == []
+    warehouse.handle(ReserveStock(order_id="o2", items=MUGS), RequestShipment(order_id="o2", customer_id="c1"))
+    warehouse.handle(ParcelTaken(order_id="o2", tracking="TRK2"))
+    assert asked_of_carrier(warehouse.handle(CancelShipment(order_id="o2"))) == []
+
+
+def test_a_second_booking_of_a_parcel_changes_nothing(warehouse: Warehouse) -> None:
+    warehouse.handle(reserve(MUG=2), SHIP, TAKEN)
+    assert warehouse.handle(ParcelTaken(order_id=ORDER, tracking="TRK2")).emit == []
+    assert warehouse.rows[store.reservation_key(ORDER)]["tracking"] == "TRK1"
+
+
+def test_the_parcels_that_wait_for_the_carrier_are_counted(warehouse: Warehouse) -> None:
+    warehouse.handle(reserve(MUG=2), SHIP, SHIP)
+    assert warehouse.rows[store.PARCELS]["waiting"] == "1"
+    warehouse.handle(TAKEN, TAKEN)
+    assert warehouse.rows[store.PARCELS]["waiting"] == "0"
+
+
+@pytest.mark.parametrize("work", [BOOK, UNBOOK])
+def test_a_replayed_dead_letter_goes_to_the_queue_again_under_a_new_id(warehouse: Warehouse, work: Message) -> None:
+    (first,), (second,) = warehouse.handle(work).emit, warehouse.handle(work).emit
+    assert isinstance(first, Command)
+    assert isinstance(second, Command)
+    assert first.message == second.message == work
+    assert first.id != second.id
+    assert type(work).channel not in warehouse.handlers.channels, "the outbox is the relay's to read"
+
+
+def answers(effects: Effects) -> list[Message]:
+    return [each for each in effects.emitted if type(each) not in WORK]
+
+
+def asked_of_carrier(effects: Effects) -> list[Command]:
+    return [each for each in effects.emit if isinstance(each, Command) and type(each.message) in WORK]
 
 
 def test_a_new_product_gets_its_opening_stock_once(warehouse: Warehouse) -> None:
@@ -295,7 +336,7 @@ class AnyOrderOfArrival(RuleBasedStateMachine):
         st.builds(ReleaseStock, order_id=orders),
         st.builds(RequestShipment, order_id=orders, customer_id=st.just("c1")),
         st.builds(CancelShipment, order_id=orders),
-        st.builds(ShipmentDue, order_id=orders),
+        st.builds(ParcelTaken, order_id=orders, tracking=st.sampled_from(["TRK1", "TRK2"])),
         st.sampled_from([priced("MUG"), priced("TEE")]),
     )
 

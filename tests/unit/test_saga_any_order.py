@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from sagashop.saga import WAITING, Status
-from services.fulfillment.messages import ShipmentDue
+from services.fulfillment.messages import BookParcel, CancelBooking, ParcelTaken
 from services.orders import store
 from services.orders.domain import SETTLED, StepOverdue
 from tests.unit.checkout_world import World, check_history, check_outcome, check_sums, undone_twice
@@ -19,6 +19,7 @@ from tests.unit.checkout_world import World, check_history, check_outcome, check
 somewhere = st.integers(min_value=0, max_value=1_000)
 
 S = Status
+KEPT = StepOverdue | BookParcel | CancelBooking | ParcelTaken
 FOLLOWS = {
     S.IDLE: {S.ASKED, S.OWED},
     S.ASKED: {S.DONE, S.REFUSED, S.UNDOING},
@@ -72,8 +73,8 @@ class AnyOrderOfArrival(RuleBasedStateMachine):
     @precondition(lambda self: self.world.flying)
     @rule(number=somewhere)
     def get_lost(self, number: int) -> None:
-        """A command or an answer becomes a dead letter. Timers stay: they are what sends it again."""
-        if not isinstance(self.world.flying[self._place(number)][1], StepOverdue | ShipmentDue):
+        """A command or an answer becomes a dead letter. Timers stay: they are what sends it again; and bookings."""
+        if not isinstance(self.world.flying[self._place(number)][1], KEPT):
             self.world.lose(self._place(number))
 
     @precondition(lambda self: self.world.timers)
