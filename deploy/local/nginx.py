@@ -18,7 +18,10 @@ from deploy.local.processes import Process, upstream_of
 
 Env = Mapping[str, str]
 SOURCE = REPO / "nginx"
-UPSTREAMS = ("storefront", "orders", "orders_live", "payments", "fulfillment", "notifications", "analytics", "chat")
+UPSTREAMS = (
+    *("storefront", "orders", "orders_live", "payments", "fulfillment", "notifications", "notifications_live"),
+    *("analytics", "chat"),
+)
 
 
 def write(layout: Layout, env: Env, processes: Sequence[Process]) -> bool:

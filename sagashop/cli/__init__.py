@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sagashop.cli import audit, dlq, jobs, orders, replay, sagas, simulate, streams
+from sagashop.cli import audit, dlq, jobs, orders, phones, replay, sagas, simulate, streams
 from sagashop.cli.context import Context
 from sagashop.errors import SagashopError
 
@@ -30,5 +30,5 @@ def main(ctx: click.Context, url: str | None, env_file: str, as_json: bool) -> N
 
 
 for command in (orders.orders, sagas.sagas, streams.streams, dlq.dlq, jobs.jobs, simulate.simulate, replay.replay,
-                audit.audit):  # fmt: skip
+                phones.phones, audit.audit):  # fmt: skip
     main.add_command(command)
