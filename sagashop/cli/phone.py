@@ -120,6 +120,14 @@ class Phone:
                 self.tally[f"{kind} fetched"] += 1
 
 
+class Socket(AioClient):  # type: ignore[misc]
+    """The library's client, which looks at what came together with the server's consent only when more comes."""
+
+    async def handshake(self) -> None:
+        await super().handshake()
+        self.connected = await self._handle_events()
+
+
 def _locked_get(buyer: Buyer, path: str, after: int) -> Any:
     with buyer.lock:
         return buyer.shop.get(path, after=after)
@@ -132,4 +140,4 @@ async def _connect(buyer: Buyer, device_id: str) -> Any:
     if url.startswith("wss"):  # a local stack signs for itself
         unchecked = ssl.create_default_context()
         unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
-    return await AioClient.connect(url, headers={"Cookie": cookies}, ssl_context=unchecked)
+    return await Socket.connect(url, headers={"Cookie": cookies}, ssl_context=unchecked)

@@ -9,7 +9,6 @@ too; nothing in the code depends on it.
 from __future__ import annotations
 
 import signal
-import threading
 from types import FrameType
 
 from flask import Blueprint, Flask, request
@@ -60,7 +59,7 @@ def sockets(gateway: Gateway, devices: Devices, sessions: Sessions, settings: No
     """Where phones connect."""
     routes = Blueprint("sockets", __name__)
 
-    @routes.get("/api/notifications/devices/<device_id>/socket")
+    @routes.get("/api/notifications/devices/<device_id>/socket", websocket=True)
     @accepts(problems=[NotLoggedIn, Forbidden, NoDevice, CrossOrigin, NotAWebSocket, Unavailable])
     def connect(device_id: str) -> Answer:
         """A WebSocket with the messages for one device, each acknowledged by the phone."""
@@ -93,7 +92,7 @@ def _let_go_on_stop(gateway: Gateway) -> None:
     if callable(gunicorns):  # nobody's own in a test
 
         def stop(number: int, frame: FrameType | None) -> None:
-            threading.Thread(target=gateway.close, daemon=True).start()  # a signal handler may not wait for a lock
+            gateway.close()
             gunicorns(number, frame)
 
         signal.signal(signal.SIGTERM, stop)

@@ -24,6 +24,7 @@ from services.notifications.line import Line, MadeAnew, Over, Switchboard
 log = structlog.get_logger()
 TAKEN_OVER, LOGGED_OUT = 4409, 4401
 HAND_OVER_WITHIN_S = 5.0
+LOOK_S = 0.2
 
 
 class Ack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,6 +112,7 @@ class Gateway:
         self._board, self._prefetch = board, prefetch
         self._phones = dict[str, Phone]()
         self._lock, self._stopping = threading.Lock(), False
+        self._watching = False
 
     def serve(self, device_id: str, part: Topology, socket: WebSocket, numbers: Numbers,
               welcome: Callable[[], bool], look_s: float) -> None:  # fmt: skip
@@ -119,6 +121,9 @@ class Gateway:
         with self._lock:
             before = self._phones.get(device_id)
             self._phones[device_id] = phone
+            if not self._watching:
+                self._watching = True
+                threading.Thread(target=self._let_go, name="gateway", daemon=True).start()
         try:
             if self._stopping:
                 socket.close(GOING_AWAY, "this gateway stops")
@@ -130,8 +135,14 @@ class Gateway:
                     del self._phones[device_id]
 
     def close(self) -> None:
-        """Let every phone go; each comes again, to the next process."""
+        """Let every phone go within a moment; each comes again, to the next process. It only sets a flag, so that a
+        signal handler may call it.
+        """
         self._stopping = True
+
+    def _let_go(self) -> None:
+        while not self._stopping:
+            time.sleep(LOOK_S)
         with self._lock:
             phones = list(self._phones.values())
         for phone in phones:
