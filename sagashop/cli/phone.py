@@ -101,7 +101,8 @@ class Phone:
         else:
             memory.take(message["number"])
             self.tally[f"{message['kind']} received"] += 1
-        await socket.send(json.dumps({"ack": frame["tag"]}))
+        if self.online.is_set():  # who drops out just here has it, and gets it again
+            await socket.send(json.dumps({"ack": frame["tag"]}))
 
     async def _look(self) -> None:
         """Nothing comes: then what the greeting named is here, or must be fetched."""

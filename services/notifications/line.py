@@ -165,6 +165,7 @@ class Switchboard:
                                       before=lambda: declare(url, WHO, EXCHANGES))  # fmt: skip
         self._limit, self._lines = limit, set[Line]()
         self._pika: Any = None
+        self._started = False  # under gevent a thread that lives may say that it does not
         self._todo, self._called = deque[Callable[[], None]](), False
 
     def __len__(self) -> int:
@@ -176,7 +177,10 @@ class Switchboard:
         Raises:
             NotReachable: there is no connection within so many seconds
         """
-        self._connection.start().wait_open(within_s)
+        if not self._started:
+            self._started = True
+            self._connection.start()
+        self._connection.wait_open(within_s)
 
     def connect(self, line: Line) -> None:
         """Open a line. Raises as `Line.open`."""

@@ -9,6 +9,7 @@ too; nothing in the code depends on it.
 from __future__ import annotations
 
 import signal
+import threading
 from types import FrameType
 
 from flask import Blueprint, Flask, request
@@ -32,6 +33,8 @@ from services.notifications.store import SERVICE
 
 LARGEST_BYTES = 256
 FRAMES_PER_SECOND = 500
+DOORS = 32
+"""Phones that come in at a time: a thousand that return after an outage wait here, not for connections to Redis."""
 
 
 def create(settings: NotificationsSettings | None = None) -> Flask:
@@ -58,19 +61,22 @@ def create(settings: NotificationsSettings | None = None) -> Flask:
 def sockets(gateway: Gateway, devices: Devices, sessions: Sessions, settings: NotificationsSettings) -> Blueprint:
     """Where phones connect."""
     routes = Blueprint("sockets", __name__)
+    doors = threading.Semaphore(DOORS)
 
     @routes.get("/api/notifications/devices/<device_id>/socket", websocket=True)
     @accepts(problems=[NotLoggedIn, Forbidden, NoDevice, CrossOrigin, NotAWebSocket, Unavailable])
     def connect(device_id: str) -> Answer:
         """A WebSocket with the messages for one device, each acknowledged by the phone."""
-        who, token = require_customer(), request.cookies.get(COOKIE, "")
-        devices.find(who.user_id, device_id)
-        numbers = devices.numbers(who.user_id)
+        with doors:
+            who, token = require_customer(), request.cookies.get(COOKIE, "")
+            devices.find(who.user_id, device_id)
+            numbers = devices.numbers(who.user_id)
 
         def welcome() -> bool:
             try:
-                devices.find(who.user_id, device_id)
-                return sessions.get(token) is not None
+                with doors:
+                    devices.find(who.user_id, device_id)
+                    return sessions.get(token) is not None
             except NoDevice:
                 return False
             except (RedisError, Unavailable):
