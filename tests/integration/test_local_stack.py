@@ -159,6 +159,7 @@ def test_an_nginx_master_that_is_killed_comes_back_although_its_workers_live_on(
         ("/api/stock/MUG", "fulfillment-web"),
         ("/api/shipments/o1", "fulfillment-web"),
         ("/api/notifications/devices", "notifications-web"),
+        ("/api/notifications/devices/d1/socket", "notifications-live"),
         ("/api/analytics/orders", "analytics-web"),
         ("/api/chat/rooms", "chat-web"),
         ("/admin/payments/ledger", "payments-web"),

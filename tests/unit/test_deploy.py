@@ -171,7 +171,7 @@ def test_orders_replicas_share_an_upstream_and_event_streams_have_another(env: d
     text = nginx.upstreams(table(env | {"ORDERS_REPLICAS": "3"}))
     groups = {block.split(" {")[0]: block.count("server ") for block in text.split("upstream ")[1:]}
     assert groups["orders"] == 3
-    assert groups["orders_live"] == 1
+    assert groups["orders_live"] == groups["notifications_live"] == 1
     assert set(groups) == set(nginx.UPSTREAMS)
 
 
