@@ -73,7 +73,7 @@ class Phone:
                 await asyncio.sleep(pause_s)
 
     async def _connected(self) -> None:
-        socket = await asyncio.wait_for(_connect(self._buyer, self.device_id), CONNECT_WITHIN_S)
+        socket = await asyncio.wait_for(connect(self._buyer, self.device_id), CONNECT_WITHIN_S)
         self.tally["connected"] += 1
         try:
             while self.online.is_set():
@@ -134,7 +134,8 @@ def _locked_get(buyer: Buyer, path: str, after: int) -> Any:
         return buyer.shop.get(path, after=after)
 
 
-async def _connect(buyer: Buyer, device_id: str) -> Any:
+async def connect(buyer: Buyer, device_id: str) -> Any:
+    """The WebSocket of a device, in its owner's name."""
     url = buyer.shop.url.replace("http", "ws", 1) + f"/api/notifications/devices/{device_id}/socket"
     cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in buyer.shop.session.cookies)
     unchecked = None

@@ -235,10 +235,12 @@ def test_what_a_client_says_about_its_address_is_not_believed(stack: Stack) -> N
     assert "forwarded" not in heard
 
 
-def test_websocket_is_passed_on_to_chat_and_no_other_upgrade_to_anyone(stack: Stack) -> None:
+def test_websocket_is_passed_on_to_chat_and_phones_and_no_other_upgrade_to_anyone(stack: Stack) -> None:
     wish = {"Upgrade": "websocket", "Connection": "upgrade"}
-    assert ask(stack, "/api/chat/socket", headers=wish).json()["headers"]["upgrade"] == "websocket"
-    assert "upgrade" not in ask(stack, "/api/cart", headers=wish).json()["headers"]
+    for path in ("/api/chat/socket", "/api/notifications/devices/d1/socket"):
+        assert ask(stack, path, headers=wish).json()["headers"]["upgrade"] == "websocket"
+    for path in ("/api/cart", "/api/notifications/devices"):
+        assert "upgrade" not in ask(stack, path, headers=wish).json()["headers"]
     assert "upgrade" not in ask(stack, "/api/chat/x", headers=wish | {"Upgrade": "h2c"}).json()["headers"]
 
 
