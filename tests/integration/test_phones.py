@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis.exceptions import ConnectionError as RedisGone
 
 from sagashop import keys
 from sagashop.cli.phone import Memory
+from sagashop.messages import new_id
 from sagashop.web.auth import COOKIE
+from sagashop.web.websocket import Closed
 from services.notifications.app import create
+from services.notifications.devices import Numbers
+from services.notifications.line import Switchboard
 from services.notifications.messages import CHANNEL
+from services.notifications.mobile import device_part
+from services.notifications.phone import Gateway
 from services.notifications.relay import Relay
 from tests.integration.phones_house import GatewayProcess, PhonesHouse
 from tests.rabbit import RabbitServer
@@ -202,6 +209,43 @@ def test_who_does_not_speak_as_a_phone_is_hung_up_on(
     phone = gateway.connect(house.register().device_id)
     phone.say(said)
     assert phone.closed_with()[0] == code
+
+
+def test_who_floods_is_read_slowly_and_keeps_the_connection(house: PhonesHouse, gateway: GatewayProcess) -> None:
+    phone, began = gateway.connect(house.register().device_id), time.monotonic()
+    for _ in range(1_200):  # 500 frames are read a second
+        phone.say('{"ack": 4711}')
+    phone.say("and now something wrong")
+    assert phone.closed_with()[0] == 1008
+    assert time.monotonic() - began > 1.5
+
+
+class Mute:
+    """A phone's socket that only listens."""
+
+    def __init__(self) -> None:
+        self.codes: list[int] = []
+        self._over = threading.Event()
+
+    def send(self, text: str) -> None: ...
+
+    def receive(self) -> str:
+        self._over.wait(20)
+        raise Closed
+
+    def close(self, code: int, reason: str) -> None:
+        self.codes.append(code)
+        self._over.set()
+
+
+@pytest.mark.feature("F40")
+def test_a_device_removed_while_its_queue_is_made_anew_leaves_no_queue_behind(house: PhonesHouse) -> None:
+    board, socket, device_id = Switchboard(house.settings.rabbitmq_url, 10), Mute(), new_id()
+    part, numbers = device_part(device_id, "c1", house.settings.phone_limits), Numbers(direct=0, broadcast=0)
+    Gateway(board, 20).serve(device_id, part, cast(Any, socket), numbers, lambda: False, 60)
+    assert socket.codes[0] == 4404
+    eventually(lambda: house.waiting(device_id) is None)
+    board.close()
 
 
 @pytest.mark.feature("F41")
