@@ -57,8 +57,8 @@ class Phone:
             before.line.closed.wait(HAND_OVER_WITHIN_S)
         sender = threading.Thread(target=self._send_all, name="phone", daemon=True)
         try:
-            self._socket.send(_encode({"hello": self._numbers}).decode())
             self.line.open()
+            self._socket.send(_encode({"hello": self._numbers}).decode())
             sender.start()
             self._receive_all()
         except (NotReachable, Unavailable) as why:

@@ -168,7 +168,9 @@ class PhoneLine:
 
     def __init__(self, url: str, token: str, headers: dict[str, str]) -> None:
         self._socket = Socket(url, headers={"Cookie": f"{COOKIE}={token}", **headers})
-        self.hello: dict[str, int] = self._frame()["hello"]
+        self.hello: dict[str, int] = {}
+        with suppress(ConnectionClosed):  # `closed_with` says why
+            self.hello = self._frame()["hello"]
 
     def _frame(self, timeout: float = PATIENCE_S) -> Any:
         text = self._socket.receive(timeout=timeout)
@@ -194,9 +196,9 @@ class PhoneLine:
         return self._socket.receive(timeout=for_s) is None
 
     def is_open(self, for_s: float = 0.5) -> bool:
-        """Whether the gateway has not hung up by then; what came meanwhile is kept."""
+        """Whether it was greeted and not hung up on by then; what came meanwhile is kept."""
         self._socket.thread.join(for_s)
-        return self._socket.thread.is_alive()
+        return bool(self.hello) and self._socket.thread.is_alive()
 
     def say(self, text: str | bytes) -> None:
         self._socket.send(text)
