@@ -22,7 +22,7 @@ from sagashop.messages import new_id, now_ms
 from sagashop.rabbit.connection import short_channel
 from sagashop.rabbit.publisher import Outgoing, Publisher
 from sagashop.rabbit.topology import declare
-from services.notifications.mobile import BROADCAST, EXCHANGES, ToAll, device_part, device_queue
+from services.notifications.mobile import BROADCAST, ToAll, device_part, device_queue, joined
 from services.notifications.settings import Limits
 
 LIMITS = Limits(message_ttl_s=3600, length=1_000_000, expires_s=3600)
@@ -73,7 +73,7 @@ def _devices(stack: Stack, url: str, count: int) -> Iterator[tuple[list[str], fl
     pid = next(row["pid"] for row in stack.ps() if row["name"] == "rabbitmq")
     devices, before = [f"bench{new_id()}" for _ in range(count)], pss_mb(pid)
     names = [device_queue(device) for device in devices]
-    declare(url, "bench", sum((device_part(d, "bench-customer", LIMITS) for d in devices), EXCHANGES))
+    declare(url, "bench", joined([device_part(d, "bench-customer", LIMITS) for d in devices]))
     try:
         yield names, (pss_mb(pid) - before) * 1024 / count
     finally:

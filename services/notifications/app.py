@@ -39,7 +39,7 @@ def create(settings: NotificationsSettings | None = None, *, bus: Bus | None = N
             newsletters(Newsletters(ledger, queue)),
             caught_mails(Catcher(settings.mail_catcher_url)),
             jobs_blueprint(queue),
-            admin_blueprint(SERVICE, ledger, []),
+            admin_blueprint(SERVICE, ledger, [CHANNEL]),
             audit_blueprint(House(SERVICE, ledger, [], outbox=lambda: int(ledger.xlen(keys.stream(CHANNEL))))),
         ],
         checks={

@@ -30,7 +30,7 @@ from sagashop.streams.commit import Scripts
 from sagashop.streams.dead_letters import letter_fields
 from services.notifications import store
 from services.notifications.messages import CHANNEL, AddQueue, RemoveQueue, Tell, TellAll
-from services.notifications.mobile import BROADCAST, DIRECT, EXCHANGES, Direct, ToAll, device_part, device_queue
+from services.notifications.mobile import BROADCAST, DIRECT, Direct, ToAll, device_part, device_queue, joined
 from services.notifications.settings import NotificationsSettings
 
 log = structlog.get_logger()
@@ -113,7 +113,7 @@ class Relay:
     def _add_queues(self, envelopes: Sequence[Envelope]) -> None:
         parts = [device_part(m.device_id, m.customer_id, self._settings.phone_limits) for m in _messages(envelopes)]
         try:
-            declare(self._settings.rabbitmq_url, WHO, sum(parts, EXCHANGES))
+            declare(self._settings.rabbitmq_url, WHO, joined(parts))
         except Mismatch as difference:  # made under other limits, which it keeps; it is there and bound
             log.warning("relay.queue_differs", difference=str(difference))
 
