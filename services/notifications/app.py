@@ -14,8 +14,9 @@ from sagashop.jobs.web import jobs_blueprint
 from sagashop.sessions import Sessions
 from sagashop.web.admin import admin_blueprint
 from sagashop.web.app import create_app
+from services.notifications.broadcasts import Broadcasts
 from services.notifications.caught import Catcher, caught_mails
-from services.notifications.devices import Broadcasts, Devices
+from services.notifications.devices import Devices
 from services.notifications.messages import CHANNEL
 from services.notifications.newsletters import Newsletters
 from services.notifications.phone_routes import broadcasts, devices

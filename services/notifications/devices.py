@@ -1,4 +1,4 @@
-"""The devices of customers, and the operator's broadcasts: each change with its place in the outbox, in one commit."""
+"""The devices of customers: each change with its place in the outbox, in one commit."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from sagashop import log as logs
-from sagashop.bus import Bus, GuardFailed
-from sagashop.effects import Command, Effects, Expect, Put, Rows
-from sagashop.errors import Conflict, NotFound, Unavailable
+from sagashop.bus import Bus
+from sagashop.effects import Effects, Expect, Put
+from sagashop.errors import Conflict, NotFound
 from sagashop.messages import new_id, now_ms
 from services.notifications import store
-from services.notifications.messages import AddQueue, RemoveQueue, TellAll
-from services.notifications.store import COUNT, KEPT_BROADCASTS, PHONES, SERVICE, Broadcast
+from services.notifications.messages import AddQueue, RemoveQueue
+from services.notifications.store import COUNT, PHONES
+from services.notifications.until import load, until_it_holds
 
-ROUNDS = 20
 LIST = "list"
 T = TypeVar("T")
 
@@ -46,7 +45,6 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _read_devices = msgspec.json.Decoder(list[Device]).decode
-_read_broadcast = msgspec.json.Decoder(Broadcast).decode
 
 
 class _State(NamedTuple):
@@ -117,48 +115,13 @@ class Devices:
         self._commit(customer_id, decide)
 
     def _commit(self, customer_id: str, decide: Callable[[_State], tuple[Effects, T]]) -> T:
-        return _until_it_holds(self._bus, lambda: decide(self._state(customer_id)))
+        return until_it_holds(self._bus, lambda: decide(self._state(customer_id)))
 
     def _state(self, customer_id: str) -> _State:
         keys = [store.devices_key(customer_id), store.count_key(customer_id), store.broadcast_count_key()]
-        listed, count, broadcasts = (row for row in _load(self._bus, keys))
+        listed, count, broadcasts = (row for row in load(self._bus, keys))
         numbers = Numbers(direct=int(count.get(COUNT, 0)), broadcast=int(broadcasts.get(COUNT, 0)))
         return _State(_read_devices(listed.get(LIST, "[]")), listed.get(LIST), count.get(PHONES), numbers)
-
-
-class Broadcasts:
-    """The operator's messages to every phone; the last 100 are kept to be fetched."""
-
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
-
-    def send(self, text: str) -> Broadcast:
-        """Number a broadcast and put it into the outbox.
-
-        Raises:
-            Unavailable: memory is nearly full, or redis-ledger does not answer
-        """
-        when = now_ms()
-
-        def decide() -> tuple[Effects, Broadcast]:
-            count = store.broadcast_count_key()
-            had = int(_load(self._bus, [count])[0].get(COUNT, 0))
-            made = Broadcast(number=had + 1, text=text, time_ms=when)
-            ring = Put(store.broadcasts_key(), {str(made.number % KEPT_BROADCASTS): msgspec.json.encode(made).decode()})
-            effects = Effects(
-                emit=[Command(TellAll(broadcast=made), id=f"broadcast.{made.number}")],
-                write=[Put(count, {COUNT: made.number}), ring],
-                expect=[Expect(count, COUNT, had or None)],
-            )
-            return effects, made
-
-        return _until_it_holds(self._bus, decide)
-
-    def after(self, number: int) -> list[Broadcast]:
-        """The kept ones that are newer than this number, newest first."""
-        (ring,) = _load(self._bus, [store.broadcasts_key()])
-        kept = sorted(map(_read_broadcast, ring.values()), key=lambda each: -each.number)
-        return [each for each in kept if each.number > number]
 
 
 def _change(customer_id: str, state: _State, devices: list[Device]) -> Effects:
@@ -176,19 +139,3 @@ def _change(customer_id: str, state: _State, devices: list[Device]) -> Effects:
             Expect(store.broadcast_count_key(), COUNT, state.numbers.broadcast or None),
         ],
     )
-
-
-def _until_it_holds(bus: Bus, decide: Callable[[], tuple[Effects, T]]) -> T:
-    for _ in range(ROUNDS):
-        effects, result = decide()
-        try:
-            bus.admit(SERVICE, effects, logs.current("trace"))
-        except GuardFailed:
-            continue
-        return result
-    raise Unavailable("too much else changed at the same time")
-
-
-def _load(bus: Bus, keys: list[str]) -> list[dict[str, str]]:
-    rows: Rows = bus.load(keys)
-    return [rows[key] for key in keys]

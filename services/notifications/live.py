@@ -25,11 +25,11 @@ from sagashop.web.auth import COOKIE, require_customer
 from sagashop.web.inputs import Answer, accepts
 from sagashop.web.websocket import NotAWebSocket, Served, WebSocket
 from services.notifications.devices import Devices, NoDevice
-from services.notifications.line import Switchboard
 from services.notifications.mobile import device_part
 from services.notifications.phone import Gateway
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import SERVICE
+from services.notifications.switchboard import Switchboard
 
 LARGEST_BYTES = 256
 FRAMES_PER_SECOND = 500

@@ -19,7 +19,8 @@ from sagashop.errors import NotReachable, Unavailable
 from sagashop.rabbit.topology import Topology
 from sagashop.web.websocket import GOING_AWAY, POLICY, TRY_AGAIN, Closed, WebSocket
 from services.notifications.devices import Numbers
-from services.notifications.line import Line, MadeAnew, Over, Switchboard
+from services.notifications.line import Line, MadeAnew, Over
+from services.notifications.switchboard import Switchboard
 
 log = structlog.get_logger()
 TAKEN_OVER, LOGGED_OUT = 4409, 4401

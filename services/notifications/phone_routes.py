@@ -10,7 +10,8 @@ from msgspec import Meta, Struct
 from sagashop.errors import Forbidden, NotLoggedIn, Unavailable
 from sagashop.web.auth import require_customer, require_login, require_operator
 from sagashop.web.inputs import Answer, Input, accepts
-from services.notifications.devices import Broadcasts, Device, Devices, NoDevice, TooManyDevices
+from services.notifications.broadcasts import Broadcasts
+from services.notifications.devices import Device, Devices, NoDevice, TooManyDevices
 from services.notifications.store import Broadcast
 
 LOCATION = "/api/notifications/devices/{}"

@@ -24,7 +24,8 @@ from sagashop.bus import connect_bus
 from sagashop.messages import new_id
 from sagashop.sessions import Role, Sessions
 from sagashop.web.auth import COOKIE
-from services.notifications.devices import Broadcasts, Device, Devices
+from services.notifications.broadcasts import Broadcasts
+from services.notifications.devices import Device, Devices
 from services.notifications.handlers import make_handlers
 from services.notifications.messages import CHANNEL
 from services.notifications.mobile import device_queue

@@ -17,11 +17,11 @@ from sagashop.web.auth import COOKIE
 from sagashop.web.websocket import Closed
 from services.notifications.app import create
 from services.notifications.devices import Numbers
-from services.notifications.line import Switchboard
 from services.notifications.messages import CHANNEL
 from services.notifications.mobile import device_part
 from services.notifications.phone import Gateway
 from services.notifications.relay import Relay
+from services.notifications.switchboard import Switchboard
 from tests.integration.phones_house import GatewayProcess, PhonesHouse
 from tests.rabbit import RabbitServer
 from tests.servers import RedisServer, eventually
