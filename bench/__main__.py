@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from bench import floor
+from bench import floor, phones
 from bench.figures import Row, console, echo_rate, idle_pss_mb, order_confirmed, orders_http, saga_drain
 from bench.jobs import jobs_list
 from bench.shopfloor import SETTINGS, Shopfloor
@@ -50,16 +50,16 @@ def _version(*command: str) -> str:
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Short runs, to see whether it works; the figures mean little.")
-@click.option("--only", multiple=True, help="Only these: http, latency, drain, jobs, tasks, idle.")
+@click.option("--only", multiple=True, help="Only these: http, latency, drain, jobs, tasks, phones, idle.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path(".local/bench.json"), show_default=True)
 def main(quick: bool, only: tuple[str, ...], out: Path) -> None:
     """Measure the shop beside the floors of this machine. Takes about four minutes."""
-    wanted = set(only) or {"http", "latency", "drain", "jobs", "tasks", "idle"}
+    wanted = set(only) or {"http", "latency", "drain", "jobs", "tasks", "phones", "idle"}
     seconds, sagas = (3.0, 2000) if quick else (20.0, 20_000)
     rows: list[Row] = []
     home = Path(tempfile.mkdtemp(prefix="sagashop-bench-"))
     try:
-        rows = _measure(home, wanted, seconds, sagas)
+        rows = _measure(home, wanted, seconds, sagas, quick=quick)
     finally:
         shutil.rmtree(home, ignore_errors=True)
     about = machine()
@@ -71,7 +71,7 @@ def main(quick: bool, only: tuple[str, ...], out: Path) -> None:
     console.print(f"written to {out}")
 
 
-def _measure(home: Path, wanted: set[str], seconds: float, sagas: int) -> list[Row]:
+def _measure(home: Path, wanted: set[str], seconds: float, sagas: int, *, quick: bool) -> list[Row]:
     rows: list[Row] = []
     echo = 0.0
     if "http" in wanted:
@@ -102,6 +102,8 @@ def _measure(home: Path, wanted: set[str], seconds: float, sagas: int) -> list[R
         if "tasks" in wanted:
             console.print(f"{sagas // 4} tasks over RabbitMQ")
             rows.append(tasks(stack.addresses["REDIS_LEDGER_URL"], stack.addresses["RABBITMQ_URL"], sagas // 4))
+        if "phones" in wanted:
+            rows += phones.rows(stack, quick=quick)
     return rows
 
 

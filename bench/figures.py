@@ -90,12 +90,13 @@ def saga_drain(shop: Shopfloor, sagas: int, floor_rate: float) -> Row:
 
 def idle_pss_mb(stack: Stack) -> tuple[Row, list[tuple[str, float]]]:
     """Memory of the idle Python processes together, proportional set size; and that of every process for the table."""
-    each = sorted(((row["name"], _pss_mb(row["pid"])) for row in stack.ps()), key=lambda pair: -pair[1])
+    each = sorted(((row["name"], pss_mb(row["pid"])) for row in stack.ps()), key=lambda pair: -pair[1])
     servers = {"redis-ledger", "redis-session", "rabbitmq", "epmd", "nginx"}
     return Row("idle_pss_mb", round(sum(mb for name, mb in each if name not in servers), 1), "MB"), each
 
 
-def _pss_mb(pid: int) -> float:
+def pss_mb(pid: int) -> float:
+    """Proportional set size of a process and its children."""
     pids, total = [pid], 0.0
     while pids:
         one = pids.pop()

@@ -40,7 +40,7 @@ PARTS: Mapping[str, Topology] = {
 }
 """What each service declares. A service that is not here has no user on RabbitMQ."""
 
-OWNS: Mapping[str, tuple[str, ...]] = {}
+OWNS: Mapping[str, tuple[str, ...]] = {"notifications": ("mobile",)}
 """Names beside its own that a service declares, reads and writes whatever begins with."""
 
 

@@ -14,6 +14,7 @@ from services.chat import app as chat
 from services.fulfillment import app as fulfillment
 from services.fulfillment.settings import FulfillmentSettings
 from services.notifications import app as notifications
+from services.notifications import live as gateway
 from services.notifications.settings import NotificationsSettings
 from services.orders import app as orders
 from services.orders import live
@@ -43,7 +44,7 @@ def apps(service: str, folder: Path) -> list[Flask]:
         "orders": lambda: [made.create(OrdersSettings(database_url=url)) for made in (orders, live)],
         "payments": lambda: [payments.create(PaymentsSettings(database_url=url))],
         "fulfillment": lambda: [fulfillment.create(FulfillmentSettings(database_url=url))],
-        "notifications": lambda: [notifications.create(NotificationsSettings())],
+        "notifications": lambda: [made.create(NotificationsSettings()) for made in (notifications, gateway)],
         "analytics": lambda: [analytics.create(Settings())],
         "chat": lambda: [chat.create(Settings())],
     }

@@ -11,7 +11,10 @@ from typing import NamedTuple
 from deploy.local.errors import StackError
 
 Env = Mapping[str, str]
-UPSTREAMS = ("storefront", "orders", "orders_live", "payments", "fulfillment", "notifications", "analytics", "chat")
+UPSTREAMS = (
+    *("storefront", "orders", "orders_live", "payments", "fulfillment", "notifications", "notifications_live"),
+    *("analytics", "chat"),
+)
 
 
 class Place(NamedTuple):

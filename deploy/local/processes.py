@@ -60,6 +60,9 @@ def web(service: str, port: int, *, part: str = "web", app: str = "app", kind: t
     )
 
 
+STREAMING = ("-k", "gevent", "--keep-alive", "0")
+"""For connections that stay open: event streams, WebSockets."""
+
 LATER = {"LINGER_MS": "40", "BATCH_SIZE": "500"}
 """Read models and reactions may lag a little behind: they take few large batches, and orders go first."""
 
@@ -129,7 +132,7 @@ def _services(env: Env, base: int) -> list[Process]:
         background("orders", "worker", base + 20),
         background("orders", "projector", base + 21, later=True),
         background("orders", "tasks", base + 19, later=True),
-        web("orders", base + 22, part="live", app="live", kind=("-k", "gevent", "--keep-alive", "0")),
+        web("orders", base + 22, part="live", app="live", kind=STREAMING),
         *(web("orders", base + 22 + n, part=f"web-{n}") for n in replicas),
         web("payments", base + 30),
         background("payments", "worker", base + 31),
@@ -141,6 +144,7 @@ def _services(env: Env, base: int) -> list[Process]:
         web("notifications", base + 50),
         background("notifications", "worker", base + 51, later=True),
         background("notifications", "mailer", base + 52, later=True),
+        web("notifications", base + 53, part="live", app="live", kind=(*STREAMING, "--worker-connections", "2100")),
         web("analytics", base + 60),
         background("analytics", "worker", base + 61, later=True),
         web("chat", base + 70),
@@ -150,8 +154,8 @@ def _services(env: Env, base: int) -> list[Process]:
 def upstream_of(process: Process) -> str | None:
     """The name under which nginx knows a web process, and `None` for what it does not talk to.
 
-    The replicas of orders share one; its event streams are a process and an upstream of their own.
+    The replicas of orders share one; event streams and phones have processes and upstreams of their own.
     """
     if process.service is None or "PORT" not in process.env:
         return None
-    return "orders_live" if process.name == "orders-live" else process.service
+    return f"{process.service}_live" if process.name.endswith("-live") else process.service

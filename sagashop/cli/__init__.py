@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sagashop.cli import audit, dlq, jobs, orders, rabbit, replay, sagas, simulate, streams
+from sagashop.cli import audit, dlq, jobs, orders, phones, rabbit, replay, sagas, simulate, streams
 from sagashop.cli.context import Context
 from sagashop.errors import SagashopError
 
@@ -31,6 +31,6 @@ def main(ctx: click.Context, url: str | None, env_file: str, as_json: bool) -> N
 
 for command in (
     *(orders.orders, sagas.sagas, streams.streams, rabbit.rabbit, dlq.dlq, jobs.jobs),
-    *(simulate.simulate, replay.replay, audit.audit),
+    *(phones.phones, simulate.simulate, replay.replay, audit.audit),
 ):
     main.add_command(command)

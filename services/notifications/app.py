@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from sagashop import redis_clients
+from sagashop import keys, redis_clients
 from sagashop import settings as env
 from sagashop.audit.house import House
 from sagashop.audit.web import audit_blueprint
@@ -14,8 +14,12 @@ from sagashop.jobs.web import jobs_blueprint
 from sagashop.sessions import Sessions
 from sagashop.web.admin import admin_blueprint
 from sagashop.web.app import create_app
+from services.notifications.broadcasts import Broadcasts
 from services.notifications.caught import Catcher, caught_mails
+from services.notifications.devices import Devices
+from services.notifications.messages import CHANNEL
 from services.notifications.newsletters import Newsletters
+from services.notifications.phone_routes import broadcasts, devices
 from services.notifications.routes import newsletters, notices
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import SERVICE
@@ -26,17 +30,19 @@ def create(settings: NotificationsSettings | None = None, *, bus: Bus | None = N
     """The application; nothing is connected before the first request."""
     settings = settings or env.load(NotificationsSettings)
     ledger, session = redis_clients.ledger(settings), redis_clients.session(settings)
-    queue = JobQueue(SERVICE, ledger, admit_percent=settings.admit_memory_percent)
+    queue, bus = JobQueue(SERVICE, ledger, admit_percent=settings.admit_memory_percent), bus or connect_bus(settings)
     return create_app(
         SERVICE,
         settings,
         blueprints=[
-            notices(bus or connect_bus(settings)),
+            notices(bus),
+            devices(Devices(bus, settings.phones_per_customer)),
+            broadcasts(Broadcasts(bus)),
             newsletters(Newsletters(ledger, queue)),
             caught_mails(Catcher(settings.mail_catcher_url)),
             jobs_blueprint(queue),
-            admin_blueprint(SERVICE, ledger, [], TOPOLOGY),
-            audit_blueprint(House(SERVICE, ledger, [])),
+            admin_blueprint(SERVICE, ledger, [CHANNEL], TOPOLOGY),
+            audit_blueprint(House(SERVICE, ledger, [], outbox=lambda: int(ledger.xlen(keys.stream(CHANNEL))))),
         ],
         checks={
             "redis-ledger": redis_clients.check("redis-ledger", ledger),

@@ -2,23 +2,26 @@
 
 Orders knows nothing of it. Delivery: at least once; each event of an order gives one notice and at most one letter. The
 commit sees to that for every delivery of one entry; the row `told` also for an event that comes back as another entry
-(a republished or replayed one), for a day. The letter is a job, enqueued in the same commit.
+(a republished or replayed one), for a day. The letter is a job, enqueued in the same commit, and so is the message to
+the customer's phones, where there are any, put into the outbox of the phones.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple, cast
 
 from contracts.orders import CompensationStarted
 from contracts.storefront import CustomerRegistered
-from sagashop.effects import NOTHING, Effects, Expect, Put, Rows
+from sagashop.effects import NOTHING, Command, Effects, Emission, Expect, Put, Rows
 from sagashop.handlers import Handlers
 from sagashop.messages import Envelope, encode
 from sagashop.saga import Status
 from services.notifications import store
 from services.notifications.domain import WORDS, OrderEvent
 from services.notifications.letters import letters_about, welcome
-from services.notifications.store import COUNT, KEPT, Customer, Notice
+from services.notifications.messages import Tell
+from services.notifications.store import COUNT, KEPT, PHONES, Customer, Notice
 
 PAYMENT_DECLINED = "payment declined"
 NEW_MS = 24 * 3600 * 1000
@@ -26,14 +29,20 @@ NEW_MS = 24 * 3600 * 1000
 
 
 class Postbox(NamedTuple):
-    """How many notices the customer has had, and of which events of this order."""
+    """How many notices the customer has had, of which events of this order, and how many phones there are (None: never
+    had one)."""
 
     had: int
     told: frozenset[str]
+    phones: str | None = None
 
 
 def write_down(envelope: Envelope, postbox: Postbox) -> Effects:
-    """Add a notice; it takes the place of the fiftieth before it. The count guards against two workers at one place."""
+    """Add a notice; it takes the place of the fiftieth before it. The count guards against two workers at one place.
+
+    The guard on the phones makes a device that is registered meanwhile count: it hears of every notice after the one
+    that its registration saw, or of that one and all after it.
+    """
     event = cast(OrderEvent, envelope.message)
     name, number = type(event).__name__, postbox.had + 1
     if name in postbox.told:
@@ -42,7 +51,12 @@ def write_down(envelope: Envelope, postbox: Postbox) -> Effects:
     notice = Notice(number=number, order_id=event.order_id, event=name, text=text, time_ms=envelope.time_ms)
     count, told = store.count_key(event.customer_id), store.told_key(event.order_id)
     return Effects(
-        expect=[Expect(count, COUNT, postbox.had or None), Expect(told, name, None)],
+        emit=list(_to_phones(event.customer_id, notice, postbox)),
+        expect=[
+            Expect(count, COUNT, postbox.had or None),
+            Expect(count, PHONES, postbox.phones),
+            Expect(told, name, None),
+        ],
         write=[
             Put(count, {COUNT: number}),
             Put(told, {name: number}, ttl_s=store.KEEP_TOLD_S),
@@ -50,6 +64,11 @@ def write_down(envelope: Envelope, postbox: Postbox) -> Effects:
         ],
         jobs=list(letters_about(event, payment_declined=PAYMENT_DECLINED in postbox.told)),
     )
+
+
+def _to_phones(customer_id: str, notice: Notice, postbox: Postbox) -> Iterator[Emission]:
+    if int(postbox.phones or 0):
+        yield Command(Tell(customer_id=customer_id, notice=notice), id=f"{customer_id}.{notice.number}")
 
 
 def remember_why(event: CompensationStarted, _: None) -> Effects:
@@ -90,7 +109,7 @@ def make_handlers() -> Handlers:
         if isinstance(event, CustomerRegistered):
             return rows[keys(event)[0]].get(event.customer_id)
         count, told = (rows[key] for key in keys(event))
-        return Postbox(int(count.get(COUNT, 0)), frozenset(told))
+        return Postbox(int(count.get(COUNT, 0)), frozenset(told), count.get(PHONES))
 
     handlers = Handlers(keys=keys, view=view)
     handlers.on(*WORDS, with_envelope=True)(write_down)

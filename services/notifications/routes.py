@@ -12,18 +12,19 @@ from sagashop.errors import Forbidden, NotLoggedIn, Unavailable
 from sagashop.web.auth import require_login, require_operator
 from sagashop.web.inputs import Answer, Input, accepts
 from services.notifications.newsletters import Newsletters
+from services.notifications.phone_routes import After
 from services.notifications.store import Notice, notices_of
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """What this service does today, and what it will do."""
+    """What this service does."""
 
     service: str = "notifications"
     works: tuple[str, ...] = (
         "the last 50 notices about a customer's own orders, at /api/notifications/mine",
         "e-mail about orders, to new customers, and newsletters, over SMTP and a job queue",
+        "phones: messages about the customer's orders and broadcasts, over RabbitMQ and a WebSocket",
     )
-    planned: tuple[str, ...] = ("phones and broadcasts over RabbitMQ", "a device gateway")
 
 
 class Notices(Struct, frozen=True, kw_only=True):
@@ -58,9 +59,10 @@ def notices(bus: Bus) -> Blueprint:
         return Status()
 
     @routes.get("/api/notifications/mine")
-    @accepts(answers=Notices, problems=[NotLoggedIn])
-    def mine() -> Answer:
-        return Notices(items=notices_of(bus, require_login().user_id))
+    @accepts(query=After, answers=Notices, problems=[NotLoggedIn])
+    def mine(query: After) -> Answer:
+        """The last 50, or those of them after a number: what a phone fetches that has noticed a gap."""
+        return Notices(items=notices_of(bus, require_login().user_id, query.after))
 
     return routes
 

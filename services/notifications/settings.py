@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from msgspec import Meta
 
 from sagashop.jobs.job import Policy
 from sagashop.settings import Settings, says
+
+
+class Limits(NamedTuple):
+    """What bounds the queue of a device.
+
+    message_ttl_s: a message waits no longer
+    length:        messages that wait; beyond it the oldest go
+    expires_s:     the queue goes when no phone has used it for so long
+    """
+
+    message_ttl_s: int
+    length: int
+    expires_s: int
 
 
 class NotificationsSettings(Settings, kw_only=True, frozen=True):
@@ -30,6 +43,34 @@ class NotificationsSettings(Settings, kw_only=True, frozen=True):
     mail_catcher_url: Annotated[
         str, says("HTTP address of the mail catcher, whose mails are shown; empty for none")
     ] = ""
+
+    phones_per_customer: Annotated[int, Meta(ge=1, description="Devices that a customer may register")] = 10
+    phone_message_ttl_s: Annotated[
+        int, Meta(ge=1, description="A message waits for a phone that is off line no longer than this, seconds")
+    ] = 604_800
+    phone_queue_length: Annotated[
+        int, Meta(ge=1, description="Messages that wait for one phone; beyond it the oldest go")
+    ] = 500
+    phone_queue_expires_s: Annotated[
+        int, Meta(ge=1, description="The queue of a phone that has not come for so long is deleted, seconds")
+    ] = 2_592_000
+    phone_outbox_length: Annotated[
+        int, Meta(ge=1, description="Messages to phones kept while RabbitMQ is away; beyond it the oldest go")
+    ] = 100_000
+    phone_prefetch: Annotated[
+        int, Meta(ge=1, description="Messages on their way to a phone that it has not acknowledged yet")
+    ] = 20
+    phone_ping_s: Annotated[
+        float, Meta(gt=0, description="A silent phone is pinged after so long, and given up after twice that, seconds")
+    ] = 25.0
+    phone_connections: Annotated[
+        int, Meta(ge=1, le=2000, description="Phones that one gateway process takes, at most 2000")
+    ] = 2_000
+
+    @property
+    def phone_limits(self) -> Limits:
+        """What bounds the queue of a device."""
+        return Limits(self.phone_message_ttl_s, self.phone_queue_length, self.phone_queue_expires_s)
 
     @property
     def policy(self) -> Policy:

@@ -1,4 +1,5 @@
-"""The notices of a customer: the last fifty, in one hash that is used as a ring. And where their letters go."""
+"""The notices of a customer: the last fifty, in one hash that is used as a ring. So are the broadcasts. And where
+letters and phones of a customer are found."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ SERVICE = "notifications"
 KEPT = 50
 KEEP_TOLD_S = 24 * 3600
 
-COUNT = "count"
+COUNT, PHONES = "count", "phones"
+KEPT_BROADCASTS = 100
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,13 +38,41 @@ def notices_key(customer_id: str) -> str:
 
 
 def count_key(customer_id: str) -> str:
-    """Hash: how many notices the customer ever had, in `count`."""
+    """Hash: how many notices the customer ever had, in `count`, and how many devices there are now, in `phones`."""
     return own(SERVICE, "count", customer_id)
 
 
 def told_key(order_id: str) -> str:
     """Hash of one order: a field for each event that the customer was told of."""
     return own(SERVICE, "told", order_id)
+
+
+class Broadcast(msgspec.Struct, frozen=True, kw_only=True):
+    """A message to every phone. `number` counts them from 1."""
+
+    number: int
+    text: str
+    time_ms: int
+
+
+def broadcasts_key() -> str:
+    """Hash, a ring: broadcast n as JSON in field n modulo 100."""
+    return own(SERVICE, "broadcasts")
+
+
+def broadcast_count_key() -> str:
+    """Hash: how many broadcasts there ever were, in `count`."""
+    return own(SERVICE, "broadcast-count")
+
+
+def devices_key(customer_id: str) -> str:
+    """Hash: the devices of a customer as one JSON list in `list`, so that one guard covers them all."""
+    return own(SERVICE, "devices", customer_id)
+
+
+def lease_key() -> str:
+    """Hash: which relay is at work, in `holder`."""
+    return own(SERVICE, "relay")
 
 
 class Customer(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,11 +108,11 @@ def notices_in(row: Mapping[str, str]) -> list[Notice]:
     return sorted(notices, key=lambda notice: -notice.number)
 
 
-def notices_of(bus: Bus, customer_id: str) -> list[Notice]:
-    """The kept notices of a customer, newest first.
+def notices_of(bus: Bus, customer_id: str, after: int = 0) -> list[Notice]:
+    """The kept notices of a customer that are newer than number `after`, newest first.
 
     Raises:
         Unavailable: Redis does not answer.
     """
     key = notices_key(customer_id)
-    return notices_in(bus.load([key])[key])
+    return [notice for notice in notices_in(bus.load([key])[key]) if notice.number > after]

@@ -159,6 +159,7 @@ def test_an_nginx_master_that_is_killed_comes_back_although_its_workers_live_on(
         ("/api/stock/MUG", "fulfillment-web"),
         ("/api/shipments/o1", "fulfillment-web"),
         ("/api/notifications/devices", "notifications-web"),
+        ("/api/notifications/devices/d1/socket", "notifications-live"),
         ("/api/analytics/orders", "analytics-web"),
         ("/api/chat/rooms", "chat-web"),
         ("/admin/payments/ledger", "payments-web"),
@@ -234,10 +235,12 @@ def test_what_a_client_says_about_its_address_is_not_believed(stack: Stack) -> N
     assert "forwarded" not in heard
 
 
-def test_websocket_is_passed_on_to_chat_and_no_other_upgrade_to_anyone(stack: Stack) -> None:
+def test_websocket_is_passed_on_to_chat_and_phones_and_no_other_upgrade_to_anyone(stack: Stack) -> None:
     wish = {"Upgrade": "websocket", "Connection": "upgrade"}
-    assert ask(stack, "/api/chat/socket", headers=wish).json()["headers"]["upgrade"] == "websocket"
-    assert "upgrade" not in ask(stack, "/api/cart", headers=wish).json()["headers"]
+    for path in ("/api/chat/socket", "/api/notifications/devices/d1/socket"):
+        assert ask(stack, path, headers=wish).json()["headers"]["upgrade"] == "websocket"
+    for path in ("/api/cart", "/api/notifications/devices"):
+        assert "upgrade" not in ask(stack, path, headers=wish).json()["headers"]
     assert "upgrade" not in ask(stack, "/api/chat/x", headers=wish | {"Upgrade": "h2c"}).json()["headers"]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.config.nginx import UPSTREAMS
 from deploy.local import dotenv, servers
 from deploy.local.errors import StackError
 from deploy.offline import pip_settings
@@ -132,7 +133,7 @@ def test_each_replica_is_listed_in_a_fixed_order_and_one_that_leaves_is_not(conf
 def test_a_service_that_nobody_runs_is_an_upstream_that_refuses_at_once(config: Path, env: dict[str, str]) -> None:
     files.write(config, env)
     text = upstreams(config / "nginx", {"chat-web": ["10.0.0.2"]})
-    assert text.count("server 127.0.0.255:8000;") == 7
+    assert text.count("server 127.0.0.255:8000;") == len(UPSTREAMS) - 1
 
 
 def test_idle_clients_are_kept_through_a_reload_where_nginx_can(config: Path, env: dict[str, str]) -> None:

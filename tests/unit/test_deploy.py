@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -19,6 +20,7 @@ from deploy.local.errors import StackError
 from deploy.local.layout import Layout
 from deploy.local.processes import Process, table
 from deploy.local.service_env import service_env
+from deploy.walls_rabbit import PARTS, permissions
 
 
 @pytest.fixture
@@ -199,7 +201,7 @@ def test_orders_replicas_share_an_upstream_and_event_streams_have_another(env: d
     text = nginx.upstreams(table(env | {"ORDERS_REPLICAS": "3"}))
     groups = {block.split(" {")[0]: block.count("server ") for block in text.split("upstream ")[1:]}
     assert groups["orders"] == 3
-    assert groups["orders_live"] == 1
+    assert groups["orders_live"] == groups["notifications_live"] == 1
     assert set(groups) == set(UPSTREAMS)
 
 
@@ -256,3 +258,9 @@ def test_a_process_is_started_only_when_what_comes_before_it_succeeds(
     command = [sys.executable, "-I", "-S", launch.__file__, str(tmp_path / "spec")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert (done.returncode, done.stdout) == (status, said)
+
+
+@pytest.mark.parametrize("service", PARTS)
+def test_only_notifications_touches_the_queues_of_phones(service: str) -> None:
+    allowed = {right for right, pattern in permissions(service).items() if re.match(pattern, "mobile.device.x")}
+    assert allowed == ({"configure", "write", "read"} if service == "notifications" else set())

@@ -13,11 +13,12 @@ from contracts.orders import (
     OrderRejected,
     OrderShipped,
 )
-from sagashop.effects import NOTHING, Effects, Rows, apply_to
+from sagashop.effects import NOTHING, Effects, Expect, Rows, apply_to
 from sagashop.messages import Envelope, Message
 from services.notifications import store
 from services.notifications.domain import euros
 from services.notifications.handlers import make_handlers
+from services.notifications.messages import Tell
 from services.notifications.store import Notice
 
 
@@ -86,6 +87,19 @@ def test_a_refusal_says_why_and_that_nothing_was_charged(postbox: Postbox) -> No
 def test_every_event_is_told_in_its_words(postbox: Postbox, event: Message, part: str) -> None:
     postbox.hear(event)
     assert part in postbox.of("c1")[0].text
+
+
+@pytest.mark.feature("F40")
+def test_only_who_has_phones_is_told_on_them_with_the_number_of_the_notice(postbox: Postbox) -> None:
+    assert postbox.hear(placed(1)).emitted == []
+    postbox.rows[store.count_key("c1")][store.PHONES] = "2"
+    effects = postbox.hear(placed(2))
+    assert effects.emitted == [Tell(customer_id="c1", notice=postbox.of("c1")[0])]
+    assert postbox.of("c1")[0].number == 2
+    assert Expect(store.count_key("c1"), store.PHONES, "2") in effects.expect, "a registration in between is noticed"
+    postbox.rows[store.count_key("c1")][store.PHONES] = "0"  # the last one was removed
+    assert postbox.hear(placed(3)).emitted == []
+    assert postbox.hear(placed(3)) == NOTHING
 
 
 @pytest.mark.parametrize(("cents", "text"), [(0, "€0.00"), (5, "€0.05"), (123456, "€1234.56")])

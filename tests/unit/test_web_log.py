@@ -67,9 +67,9 @@ def test_lines_below_the_level_are_left_out(capsys: pytest.CaptureFixture[str]) 
 def test_warnings_of_libraries_take_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("orders")
     log.configure("orders")
-    logging.getLogger("pika").warning("closed: %s", "amqp://me:hunter2@host")
+    logging.getLogger("library").warning("closed: %s", "amqp://me:hunter2@host")
     (line,) = lines(capsys)
-    assert (line["event"], line["logger"], line["service"]) == ("closed: amqp://…@host", "pika", "orders")
+    assert (line["event"], line["logger"], line["service"]) == ("closed: amqp://…@host", "library", "orders")
 
 
 def test_an_exception_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> None:
