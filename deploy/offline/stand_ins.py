@@ -21,7 +21,6 @@ from deploy.local.errors import StackError
 HERE = Path(__file__).parent / "images"
 BASE = "sagashop/debian:trixie"
 LABEL = "sagashop.stand-in"
-MIRROR = "http://deb.debian.org/debian"
 IMAGES = {
     "python": "PYTHON_IMAGE",
     "redis": "REDIS_IMAGE",
@@ -47,7 +46,7 @@ def make(env: Mapping[str, str]) -> None:
     for name in sorted(set(names.values()) - set(ours.values())):
         print(f"{name}: there already, and no stand-in of ours", flush=True)
     if ours and not _succeeds("docker", "image", "inspect", BASE):
-        _timed(f"{BASE}: debootstrap from {mirror()} ...", _make_base)
+        _timed(f"{BASE}: debootstrap ...", _make_base)
     for folder, name in ours.items():
         _timed(f"{name}: from Debian packages ...", partial(build, HERE / folder, name))
 
@@ -63,8 +62,9 @@ def build(folder: Path, name: str) -> None:
     _run(["docker", "build", "--tag", name, str(folder)], f"the image {name} cannot be built")
 
 
-def mirror() -> str:
-    return os.environ.get("DEBIAN_MIRROR") or MIRROR
+def mirror() -> list[str]:
+    """As an argument of debootstrap, which has a default of its own."""
+    return [given] if (given := os.environ.get("DEBIAN_MIRROR")) else []
 
 
 def _make_base() -> None:
@@ -74,7 +74,7 @@ def _make_base() -> None:
     packages.ensure({"debootstrap": "debootstrap"})
     with tempfile.TemporaryDirectory() as parent:
         root = Path(parent, "root")
-        _run(["debootstrap", "--variant=minbase", "trixie", str(root), mirror()], "debootstrap cannot make a Debian")
+        _run(["debootstrap", "--variant=minbase", "trixie", str(root), *mirror()], "debootstrap cannot make a Debian")
         _slim(root)
         labels = ["--change", f"LABEL {LABEL}=true", "--change", "ENV DEBIAN_FRONTEND=noninteractive"]
         with subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as tar:
@@ -86,7 +86,6 @@ def _slim(root: Path) -> None:
         shutil.rmtree(root / folder, ignore_errors=True)
     excluded = "".join(f"path-exclude=/usr/share/{name}/*\n" for name in ("doc", "man", "info", "locale"))
     (root / "etc/dpkg/dpkg.cfg.d/slim").write_text(excluded)
-    (root / "etc/apt/sources.list").write_text(f"deb {mirror()} trixie main\n")
     policy = root / "usr/sbin/policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")
     policy.chmod(0o755)
