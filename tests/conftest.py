@@ -31,6 +31,7 @@ QUICK = {
     "VISIBILITY_S": "1",
     "CARRIER_DELAY_S": "1",
     "CARRIER_CALLS": "100",
+    "PARCEL_TIMEOUT_S": "20",
     "STOCK_TIMEOUT_S": "8",
     "PAYMENT_TIMEOUT_S": "8",
     "CAPTURE_TIMEOUT_S": "2",

@@ -17,10 +17,10 @@ from contracts.fulfillment import (
     StockReserved,
 )
 from contracts.orders import CancelShipment, ReleaseStock, RequestShipment, ReserveStock
-from sagashop.effects import NOTHING, Command, Effects, Expect, Put
+from sagashop.effects import NOTHING, ClearTimer, Command, Effects, Expect, Put, SetTimer
 from services.fulfillment import store
 from services.fulfillment.domain import Reservation, Shelf, merged, refusal, shipment_id_of
-from services.fulfillment.messages import BookParcel, CancelBooking, ParcelTaken
+from services.fulfillment.messages import BookParcel, CancelBooking, ParcelOverdue, ParcelTaken
 
 
 class State(Struct, frozen=True):
@@ -28,6 +28,7 @@ class State(Struct, frozen=True):
 
     reservation: Reservation
     shelves: dict[str, Shelf]
+    parcel_timeout_s: float
 
 
 Cell = Callable[[Any, State], Effects]
@@ -68,11 +69,20 @@ def recall(command: CancelShipment, state: State) -> Effects:
 
 def call_carrier(command: RequestShipment, state: State) -> Effects:
     """Pack the parcel and have the carrier called: slow work, which the queue of bookings carries on."""
-    order_id, shipment_id = command.order_id, shipment_id_of(command.order_id)
-    event = ShipmentRequested(order_id=order_id, shipment_id=shipment_id)
-    call = Command(BookParcel(order_id=order_id, shipment_id=shipment_id), id=f"{shipment_id}.book")
+    event = ShipmentRequested(order_id=command.order_id, shipment_id=shipment_id_of(command.order_id))
     turn = store.turn(state.reservation, "shipping", event, customer_id=command.customer_id)
-    return turn + Effects(emit=[call], write=[store.waiting_for_carrier(+1)])
+    return turn + Effects(write=[store.waiting_for_carrier(+1)]) + _call(command.order_id, state)
+
+
+def call_again(overdue: ParcelOverdue, state: State) -> Effects:
+    """Nothing was heard of the parcel: the carrier knows a repeated booking by its id."""
+    return _call(overdue.order_id, state)
+
+
+def _call(order_id: str, state: State) -> Effects:
+    shipment_id = shipment_id_of(order_id)
+    call = Command(BookParcel(order_id=order_id, shipment_id=shipment_id), id=f"{shipment_id}.book")
+    return Effects(emit=[call], timers=[SetTimer(ParcelOverdue(order_id=order_id), state.parcel_timeout_s)])
 
 
 def hand_over(taken: ParcelTaken, state: State) -> Effects:
@@ -86,7 +96,7 @@ def hand_over(taken: ParcelTaken, state: State) -> Effects:
         items=reservation.items,
     )
     turn = store.turn(reservation, "shipped", event, tracking=taken.tracking)
-    return turn + store.transfer(reservation.items, "reserved", "sold") + Effects(write=[store.waiting_for_carrier(-1)])
+    return turn + store.transfer(reservation.items, "reserved", "sold") + _heard(order_id)
 
 
 def back_on_shelves(reservation: Reservation) -> Effects:
@@ -96,7 +106,12 @@ def back_on_shelves(reservation: Reservation) -> Effects:
         return back
     order_id, shipment_id = reservation.order_id, shipment_id_of(reservation.order_id)
     forget = Command(CancelBooking(order_id=order_id, shipment_id=shipment_id), id=f"{shipment_id}.cancel")
-    return back + Effects(emit=[forget], write=[store.waiting_for_carrier(-1)])
+    return back + Effects(emit=[forget]) + _heard(order_id)
+
+
+def _heard(order_id: str) -> Effects:
+    """Nobody waits for the carrier any more."""
+    return Effects(write=[store.waiting_for_carrier(-1)], timers=[ClearTimer(ParcelOverdue(order_id=order_id))])
 
 
 # Answers that change nothing. They are plain messages: the journal has the event already.
@@ -135,7 +150,7 @@ def say_left(command: CancelShipment, _state: State) -> Effects:
     return Effects([ShipmentCancelled(order_id=command.order_id, returned=False)])
 
 
-def ignore(_taken: ParcelTaken, _state: State) -> Effects:
+def ignore(_message: ParcelTaken | ParcelOverdue, _state: State) -> Effects:
     return NOTHING
 
 

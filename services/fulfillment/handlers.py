@@ -20,6 +20,7 @@ from services.fulfillment import store
 from services.fulfillment.decisions import (
     Cell,
     State,
+    call_again,
     call_carrier,
     give_back,
     hand_over,
@@ -36,21 +37,28 @@ from services.fulfillment.decisions import (
     say_too_late,
 )
 from services.fulfillment.domain import Shelf, Status
-from services.fulfillment.messages import WORK, ParcelTaken
+from services.fulfillment.messages import WORK, ParcelOverdue, ParcelTaken
 from services.fulfillment.settings import FulfillmentSettings
 
-MESSAGES: tuple[type[Message], ...] = (ReserveStock, ReleaseStock, RequestShipment, CancelShipment, ParcelTaken)
+MESSAGES: tuple[type[Message], ...] = (
+    ReserveStock,
+    ReleaseStock,
+    RequestShipment,
+    CancelShipment,
+    ParcelTaken,
+    ParcelOverdue,
+)
 
 # `give_back` and `recall` of an unknown order find no items: they leave a tombstone, which refuses the late command.
 TABLE: dict[Status, tuple[Cell, ...]] = {
-    #           ReserveStock  ReleaseStock   RequestShipment CancelShipment ParcelTaken
-    "unknown":  (put_aside,    give_back,     say_no_parcel,  recall,        ignore),
-    "reserved": (say_reserved, give_back,     call_carrier,   recall,        ignore),
-    "rejected": (say_rejected, say_none_held, say_no_parcel,  say_no_parcel, ignore),
-    "released": (say_too_late, say_released,  say_no_parcel,  say_no_parcel, ignore),
-    "shipping": (say_reserved, give_back,     say_requested,  recall,        hand_over),
-    "shipped":  (say_reserved, say_none_held, say_requested,  say_left,      ignore),
-    "recalled": (say_too_late, say_none_held, say_no_parcel,  say_no_parcel, ignore),
+    #           ReserveStock  ReleaseStock   RequestShipment CancelShipment ParcelTaken ParcelOverdue
+    "unknown":  (put_aside,    give_back,     say_no_parcel,  recall,        ignore,     ignore),
+    "reserved": (say_reserved, give_back,     call_carrier,   recall,        ignore,     ignore),
+    "rejected": (say_rejected, say_none_held, say_no_parcel,  say_no_parcel, ignore,     ignore),
+    "released": (say_too_late, say_released,  say_no_parcel,  say_no_parcel, ignore,     ignore),
+    "shipping": (say_reserved, give_back,     say_requested,  recall,        hand_over,  call_again),
+    "shipped":  (say_reserved, say_none_held, say_requested,  say_left,      ignore,     ignore),
+    "recalled": (say_too_late, say_none_held, say_no_parcel,  say_no_parcel, ignore,     ignore),
 }  # fmt: skip
 
 
@@ -78,7 +86,7 @@ def make_handlers(settings: FulfillmentSettings) -> Handlers:
             return store.shelf_from(message.sku, rows[store.shelf_key(message.sku)])
         reservation = store.reservation_from(message.order_id, rows[store.reservation_key(message.order_id)])
         shelves = {sku: store.shelf_from(sku, rows[store.shelf_key(sku)]) for sku in skus_in(message)}
-        return State(reservation, shelves)
+        return State(reservation, shelves, settings.parcel_timeout_s)
 
     handlers = Handlers(keys=keys_for, view=view)
     handlers.on(*MESSAGES)(by_table)

@@ -30,6 +30,16 @@ class CancelBooking(Message):
 WORK: list[type[Message]] = [BookParcel, CancelBooking]
 
 
+class ParcelOverdue(Message):
+    """A timer: the carrier has not said for so long that it has the parcel. Perhaps the call was lost with RabbitMQ's
+    data, or in a restored backup.
+    """
+
+    channel: ClassVar[str] = "fulfillment.timers"
+
+    order_id: str
+
+
 class ParcelTaken(Message):
     """The carrier has the parcel, under this number. It comes as a timer that is due at once: an equal answer is one
     with the first, and none leaves redis-ledger.

@@ -20,3 +20,6 @@ class FulfillmentSettings(Settings, kw_only=True, frozen=True):
         int, Meta(ge=1, description="After so many failed calls in a row the carrier is left in peace")
     ] = 5
     carrier_rest_s: Annotated[float, Meta(gt=0, description="So long; then one call is tried, seconds")] = 5.0
+    parcel_timeout_s: Annotated[
+        float, Meta(gt=0, description="The carrier is called again about a parcel of which nothing was heard, seconds")
+    ] = 300.0

@@ -22,13 +22,13 @@ from contracts.fulfillment import (
 )
 from contracts.orders import CancelShipment, Item, ReleaseStock, RequestShipment, ReserveStock
 from contracts.storefront import ProductPriced
-from sagashop.effects import Add, Below, Command, Effects, Expect, Recorded, Rows, apply_to
+from sagashop.effects import Add, Below, ClearTimer, Command, Effects, Expect, Recorded, Rows, SetTimer, apply_to
 from sagashop.messages import Message
 from services.fulfillment import store
 from services.fulfillment.decisions import restock
 from services.fulfillment.domain import Shelf
 from services.fulfillment.handlers import MESSAGES, TABLE, make_handlers
-from services.fulfillment.messages import WORK, BookParcel, CancelBooking, ParcelTaken
+from services.fulfillment.messages import WORK, BookParcel, CancelBooking, ParcelOverdue, ParcelTaken
 from services.fulfillment.settings import FulfillmentSettings
 
 OPENING = 5
@@ -107,6 +107,7 @@ RELEASE = ReleaseStock(order_id=ORDER)
 SHIP = RequestShipment(order_id=ORDER, customer_id="c1")
 RECALL = CancelShipment(order_id=ORDER)
 TAKEN = ParcelTaken(order_id=ORDER, tracking="TRK1")
+OVERDUE = ParcelOverdue(order_id=ORDER)
 BOOK = BookParcel(order_id=ORDER, shipment_id="shp-o1")
 UNBOOK = CancelBooking(order_id=ORDER, shipment_id="shp-o1")
 MUGS = [Item(sku="MUG", quantity=2)]
@@ -154,36 +155,43 @@ ANSWERS: list[Cell] = [
     ("unknown", SHIP, RETURNED, "unknown", BACK),
     ("unknown", RECALL, RETURNED, "recalled", BACK),
     ("unknown", TAKEN, None, "unknown", BACK),
+    ("unknown", OVERDUE, None, "unknown", BACK),
     ("reserved", reserve(MUG=2), RESERVED, "reserved", SAME),
     ("reserved", RELEASE, RELEASED, "released", BACK),
     ("reserved", SHIP, REQUESTED, "shipping", SAME),
     ("reserved", RECALL, RETURNED, "recalled", BACK),
     ("reserved", TAKEN, None, "reserved", SAME),
+    ("reserved", OVERDUE, None, "reserved", SAME),
     ("rejected", reserve(MUG=2), SHORT, "rejected", BACK),
     ("rejected", RELEASE, NONE_HELD, "rejected", BACK),
     ("rejected", SHIP, RETURNED, "rejected", BACK),
     ("rejected", RECALL, RETURNED, "rejected", BACK),
     ("rejected", TAKEN, None, "rejected", BACK),
+    ("rejected", OVERDUE, None, "rejected", BACK),
     ("released", reserve(MUG=2), TOO_LATE, "released", BACK),
     ("released", RELEASE, RELEASED, "released", BACK),
     ("released", SHIP, RETURNED, "released", BACK),
     ("released", RECALL, RETURNED, "released", BACK),
     ("released", TAKEN, None, "released", BACK),
+    ("released", OVERDUE, None, "released", BACK),
     ("shipping", reserve(MUG=2), RESERVED, "shipping", SAME),
     ("shipping", RELEASE, RELEASED, "released", BACK),
     ("shipping", SHIP, REQUESTED, "shipping", SAME),
     ("shipping", RECALL, RETURNED, "recalled", BACK),
     ("shipping", TAKEN, BOOKED, "shipped", SOLD),
+    ("shipping", OVERDUE, None, "shipping", SAME),
     ("shipped", reserve(MUG=2), RESERVED, "shipped", SOLD),
     ("shipped", RELEASE, NONE_HELD, "shipped", SOLD),
     ("shipped", SHIP, REQUESTED, "shipped", SOLD),
     ("shipped", RECALL, LEFT, "shipped", SOLD),
     ("shipped", TAKEN, None, "shipped", SOLD),
+    ("shipped", OVERDUE, None, "shipped", SOLD),
     ("recalled", reserve(MUG=2), TOO_LATE, "recalled", BACK),
     ("recalled", RELEASE, NONE_HELD, "recalled", BACK),
     ("recalled", SHIP, RETURNED, "recalled", BACK),
     ("recalled", RECALL, RETURNED, "recalled", BACK),
     ("recalled", TAKEN, None, "recalled", BACK),
+    ("recalled", OVERDUE, None, "recalled", BACK),
 ]
 
 
@@ -202,7 +210,7 @@ def test_every_message_in_every_status_has_its_answer_twice(warehouse: Warehouse
     before = dict(row)
     again = warehouse.handle(message)
     repeated = [] if message == TAKEN else answers(first)
-    assert again.emitted == repeated, "the same message again gets the same answer"
+    assert answers(again) == repeated, "the same message again gets the same answer"
     assert not [emission for emission in again.emit if isinstance(emission, Recorded)], "the journal has it already"
     assert (dict(row), warehouse.numbers("MUG")) == (before, mugs)
 
@@ -247,6 +255,22 @@ def test_the_carrier_is_booked_with_the_parcel_once_and_cancelled_with_the_recal
     assert asked_of_carrier(warehouse.handle(SHIP)) == [], "a repeated request books nothing"
     assert asked_of_carrier(warehouse.handle(RECALL)) == [Command(UNBOOK, id="shp-o1.cancel")]
     assert asked_of_carrier(warehouse.handle(RECALL)) == []
+
+
+def test_a_parcel_of_which_nothing_is_heard_is_booked_again_with_the_same_id_until_the_carrier_has_it(
+    warehouse: Warehouse,
+) -> None:
+    clock = SetTimer(OVERDUE, FulfillmentSettings().parcel_timeout_s)
+    assert warehouse.handle(reserve(MUG=2), SHIP).timers == [clock]
+    for _ in range(2):
+        again = warehouse.handle(OVERDUE)
+        assert (asked_of_carrier(again), again.timers) == ([Command(BOOK, id="shp-o1.book")], [clock])
+    assert warehouse.handle(TAKEN).timers == [ClearTimer(OVERDUE)]
+    assert warehouse.handle(OVERDUE) == Effects(expect=warehouse.handle(OVERDUE).expect)
+
+
+def test_a_recalled_parcel_is_not_waited_for(warehouse: Warehouse) -> None:
+    assert warehouse.handle(reserve(MUG=2), SHIP, RECALL).timers == [ClearTimer(OVERDUE)]
 
 
 def test_a_recall_before_the_parcel_or_after_it_left_asks_nothing_of_the_carrier(warehouse: Warehouse) -> None:

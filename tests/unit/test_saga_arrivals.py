@@ -249,7 +249,7 @@ def test_every_message_twice_has_the_effects_of_once(world: World) -> None:
 def test_a_booked_parcel_told_twice_is_shipped_once(world: World) -> None:
     world.place()
     world.run()
-    world.fire(0)
+    world.fire(-1)
     world.deliver(0)
     world.deliver(ShipmentBooked, keep=True)
     world.deliver(ShipmentBooked)

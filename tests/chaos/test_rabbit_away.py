@@ -1,0 +1,101 @@
+"""RabbitMQ goes away under load: orders are confirmed all the same, and what waits for it arrives when it is back."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+
+from sagashop.cli.shop import Shop
+from sagashop.web.auth import COOKIE
+from tests.chaos.load import Load
+from tests.chaos.shop import LocalShop, insist, place
+from tests.integration.phones_house import PhoneLine
+from tests.people import settled
+from tests.servers import eventually
+
+SEED, PER_S = 5_672, 12.0
+AWAY_S, KILLS, BETWEEN_KILLS_S = 60.0, 3, 12.0
+DONE_AFTER_S = 90
+ORDERS_TAKE_S = 20
+NOTICES_OF_AN_ORDER = 4
+
+
+class Customer:
+    """Orders, asks for an invoice of each order, and has a phone that is off line until `check`."""
+
+    def __init__(self, shop: LocalShop, keys: Callable[[], str]) -> None:
+        self._sku, self._keys = shop.cheap, keys
+        self.shop: Shop = shop.people.customer()
+        self.device = self.shop.post("/api/notifications/devices", {"name": "My phone"})
+        self.orders, self.tasks = list[str](), list[str]()
+
+    def go_on(self) -> None:
+        """One order, through to its end, and its invoice: the answers that must not wait for RabbitMQ."""
+        order_id = place(self.shop, self._sku, self._keys())
+        assert settled(self.shop, order_id, deadline_s=ORDERS_TAKE_S) == "completed"
+        answer = insist(lambda: self.shop.post(f"/api/orders/{order_id}/invoice", {}))
+        self.orders.append(order_id)
+        self.tasks.append(f"/api/orders/tasks/{answer['task_id']}")
+
+    def check(self) -> None:
+        """Every invoice is made, and every message reaches the phone, once and in order."""
+        for task in self.tasks:
+            eventually(lambda task=task: self._done(task), DONE_AFTER_S, 0.2)  # type: ignore[misc]
+        expected = NOTICES_OF_AN_ORDER * len(self.orders)
+        url = f"{self.shop.url}/api/notifications/devices/{self.device['device_id']}/socket".replace("http", "ws", 1)
+        phone = PhoneLine(url, self.shop.session.cookies[COOKIE], {})
+        seen = list(dict.fromkeys(phone.take(expected)))
+        while len(seen) < expected:  # a copy came in between
+            seen = list(dict.fromkeys([*seen, *phone.take(1)]))
+        phone.close()
+        assert seen == list(range(1, expected + 1))
+
+    def _done(self, task: str) -> bool:
+        status = insist(lambda: self.shop.get(task))["status"]
+        assert status in {"queued", "running", "succeeded"}
+        return bool(status == "succeeded")
+
+
+@pytest.fixture
+def customer(shop: LocalShop) -> Customer:
+    numbers = count()
+    return Customer(shop, lambda: f"rabbit-{time.time_ns():x}-{next(numbers)}")
+
+
+@pytest.mark.feature("F43")
+def test_a_minute_without_rabbitmq_delays_long_work_and_phones_and_loses_nothing(
+    shop: LocalShop, customer: Customer
+) -> None:
+    load = Load(shop, orders=int(PER_S * AWAY_S), per_s=PER_S, seed=SEED)
+    customer.go_on()
+    with load.running():
+        shop.stack.stop("rabbitmq")
+        try:
+            back_at = time.monotonic() + AWAY_S
+            while time.monotonic() < back_at:
+                customer.go_on()
+        finally:
+            shop.stack.start("rabbitmq")
+        customer.go_on()
+    assert len(customer.orders) > 5
+    customer.check()
+    shop.assert_nothing_lost([*load.accepted, *customer.orders])
+
+
+@pytest.mark.feature("F43")
+def test_rabbitmq_killed_three_times_under_load_loses_nothing(shop: LocalShop, customer: Customer) -> None:
+    load = Load(shop, orders=int(PER_S * BETWEEN_KILLS_S * KILLS), per_s=PER_S, seed=SEED + 1)
+    with load.running():
+        for _ in range(KILLS):
+            eventually(lambda: shop.stack.pid("rabbitmq"), deadline_s=60, every_s=0.2)
+            shop.stack.signal("rabbitmq", signal.SIGKILL)
+            until = time.monotonic() + BETWEEN_KILLS_S
+            while time.monotonic() < until:
+                customer.go_on()
+    shop.stack.wait_ready("rabbitmq", 60)
+    customer.check()
+    shop.assert_nothing_lost([*load.accepted, *customer.orders])
