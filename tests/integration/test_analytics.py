@@ -98,7 +98,8 @@ def test_a_customer_reads_only_the_own_notices(settings: NotificationsSettings) 
 
 def test_chat_says_what_it_does_and_what_it_will_do(settings: NotificationsSettings) -> None:
     visitor = chat.create(settings).test_client()
-    answer = visitor.get("/api/chat/").json
+    answer: Any = visitor.get("/api/chat/").json
     assert answer["planned"]
     assert visitor.get("/readyz").status_code == 200
-    assert "/api/chat/" in visitor.get("/docs/chat/openapi.json").json["paths"]
+    document: Any = visitor.get("/docs/chat/openapi.json").json
+    assert "/api/chat/" in document["paths"]
