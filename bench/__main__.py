@@ -19,6 +19,7 @@ from rich.console import Console
 from bench import floor, phones
 from bench.figures import Row, console, echo_rate, idle_pss_mb, order_confirmed, orders_http, saga_drain
 from bench.jobs import jobs_list
+from bench.rabbit_drain import saga_drain_rabbitmq
 from bench.shopfloor import SETTINGS, Shopfloor
 from bench.tasks import tasks
 from deploy.local.ports import free_settings
@@ -40,7 +41,13 @@ def machine() -> dict[str, str]:
         "python": platform.python_version(),
         "redis": _version("redis-server", "--version"),
         "nginx": _version("nginx", "-v"),
+        "rabbitmq": _package("rabbitmq-server"),
     }
+
+
+def _package(name: str) -> str:
+    done = _version("dpkg-query", "--show", "--showformat", "${Package} ${Version}", name)
+    return done if done.startswith(name) else ""
 
 
 def _version(*command: str) -> str:
@@ -50,11 +57,11 @@ def _version(*command: str) -> str:
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Short runs, to see whether it works; the figures mean little.")
-@click.option("--only", multiple=True, help="Only these: http, latency, drain, jobs, tasks, phones, idle.")
+@click.option("--only", multiple=True, help="Only these: http, latency, drain, rabbit, jobs, tasks, phones, idle.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path(".local/bench.json"), show_default=True)
 def main(quick: bool, only: tuple[str, ...], out: Path) -> None:
-    """Measure the shop beside the floors of this machine. Takes about four minutes."""
-    wanted = set(only) or {"http", "latency", "drain", "jobs", "tasks", "phones", "idle"}
+    """Measure the shop beside the floors of this machine. Takes about eight minutes."""
+    wanted = set(only) or {"http", "latency", "drain", "rabbit", "jobs", "tasks", "phones", "idle"}
     seconds, sagas = (3.0, 2000) if quick else (20.0, 20_000)
     rows: list[Row] = []
     home = Path(tempfile.mkdtemp(prefix="sagashop-bench-"))
@@ -104,6 +111,9 @@ def _measure(home: Path, wanted: set[str], seconds: float, sagas: int, *, quick:
             rows.append(tasks(stack.addresses["REDIS_LEDGER_URL"], stack.addresses["RABBITMQ_URL"], sagas // 4))
         if "phones" in wanted:
             rows += phones.rows(stack, quick=quick)
+    if "rabbit" in wanted:
+        console.print(f"backlog of {sagas // 4} orders, with RabbitMQ as the bus")
+        rows.append(saga_drain_rabbitmq(home / "rabbit", sagas // 4))
     return rows
 
 

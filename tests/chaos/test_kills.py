@@ -17,7 +17,8 @@ from tests.servers import eventually
 ORDERS, SEED, EVERY_S = 2_000, 2_026, 5.0
 VICTIMS = (
     *("storefront-worker", "orders-worker", "payments-worker", "fulfillment-worker"),
-    *("notifications-worker", "analytics-worker"),
+    *("notifications-worker", "notifications-mailer", "notifications-live", "analytics-worker"),
+    *("orders-tasks", "fulfillment-carrier", "rabbitmq"),
     *("orders-projector", "payments-projector", "fulfillment-projector"),
     *("orders-web-1", "redis-ledger", "redis-session"),
 )
