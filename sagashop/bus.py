@@ -102,6 +102,14 @@ class Bus(Protocol):
     def beside(self, service: str, consumer: str) -> Sequence[Callable[[threading.Event], None]]:
         """Loops that a worker of the service runs in threads of their own, until the event is set."""
 
+    def finish(self, service: str, effects: Effects, trace: str = "") -> None:
+        """As `admit`, for what finishes work that was admitted before, so also when memory is full.
+
+        Raises:
+            GuardFailed: a guard did not hold; nothing was applied.
+            Unavailable: the server does not answer.
+        """
+
     def load(self, keys: Sequence[str]) -> Rows:
         """Hashes by key, one round trip.
 

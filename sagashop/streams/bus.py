@@ -52,9 +52,17 @@ class RedisBus:
         places = Keys()
         self._admit(places, compile_effects(effects, places, service=service, trace=trace, outlet=self.outlet))
 
+    def finish(self, service: str, effects: Effects, trace: str = "") -> None:
+        places = Keys()
+        compiled = compile_effects(effects, places, service=service, trace=trace, outlet=self.outlet)
+        self._run("finish", places, [packed(compiled)])
+
     def _admit(self, places: Keys, compiled: Compiled) -> None:
+        self._run("admit", places, [self._settings.admit_memory_percent, packed(compiled)])
+
+    def _run(self, script: str, places: Keys, arguments: Sequence[object]) -> None:
         try:
-            answer = self._scripts.run("admit", list(places), [self._settings.admit_memory_percent, packed(compiled)])
+            answer = self._scripts.run(script, list(places), arguments)
         except OutOfMemoryError as error:
             raise Unavailable("redis-ledger has no memory left for new work", retry_after_s=5) from error
         except ResponseError:

@@ -132,6 +132,7 @@ def _own_scripts() -> Mapping[str, str]:
         "commit": lua("commit.lua", using="apply.lua"),
         "admit": lua("admit.lua", using="apply.lua"),
         "fenced": lua("fenced.lua", using="apply.lua"),
+        "finish": lua("finish.lua", using="apply.lua"),
         **{name: lua(f"{name}.lua") for name in ("dead", "buried", "replay", "due", "trim")},
     }
 

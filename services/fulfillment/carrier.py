@@ -63,7 +63,7 @@ class Dispatcher:
             log.info("booking.came_too_late")
             return
         answer = SetTimer(ParcelTaken(order_id=message.order_id, tracking=tracking), after_s=0)
-        self._bus.admit(SERVICE, Effects(timers=[answer]))
+        self._bus.finish(SERVICE, Effects(timers=[answer]))
         log.info("parcel.booked", tracking=tracking)
 
 
