@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help up down ps logs restart scale reset backup restore servers base-images test-servers test test-full test-compose test-rabbit-bus
+.PHONY: test-whole test-parts help up down ps logs restart scale reset backup restore servers base-images test-servers test test-full test-compose test-rabbit-bus
 .PHONY: bench lint fmt lock clean
 
 PYTHON ?= python3
@@ -55,8 +55,15 @@ base-images: .venv/.lock ## make stand-ins from Debian packages for the images o
 test-servers: .venv/.lock
 	@$(DEPLOY) servers --for-tests
 
-test: .venv/.dev-lock test-servers ## run the tests, without the slow ones
-	.venv/bin/python -m pytest -m 'not slow' $(ARGS)
+test: .venv/.dev-lock test-servers ## run the tests, without the slow ones; ARGS="tests/unit" for some of them
+	@$(if $(ARGS),.venv/bin/python -m pytest -m 'not slow' $(ARGS),$(MAKE) -j2 --output-sync=line test-whole test-parts)
+
+# Much of a test is waiting: those of a whole stack and the others run side by side.
+test-whole:
+	.venv/bin/python -m pytest -m 'not slow' -p no:cacheprovider tests/e2e tests/browser
+
+test-parts:
+	.venv/bin/python -m pytest -m 'not slow' -p no:cacheprovider tests/unit tests/integration
 
 test-rabbit-bus: .venv/.dev-lock test-servers ## run the tests of the whole stack once more, with RabbitMQ as the bus
 	BUS=rabbitmq .venv/bin/python -m pytest tests/e2e tests/chaos/test_kills.py $(ARGS)

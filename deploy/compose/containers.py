@@ -15,7 +15,7 @@ SCALED = {"orders-web"}
 """Services with replicas: their containers carry a number, as the processes of the local mode do."""
 ONE_SHOTS = {"setup", "databases"}
 """They prepare something at each `up`, and end."""
-OURS = ("-web", "-live", "-worker", "-projector", "-mailer")
+OURS = ("-web", "-live", "-worker", "-projector", "-mailer", "-tasks", "-carrier")
 """How the names of our own services end; the others are servers and consoles."""
 
 
