@@ -56,7 +56,7 @@ test-servers: .venv/.lock
 	@$(DEPLOY) servers --for-tests
 
 test: .venv/.dev-lock test-servers ## run the tests, without the slow ones; ARGS="tests/unit" for some of them
-	@$(if $(ARGS),.venv/bin/python -m pytest -m 'not slow' $(ARGS),$(MAKE) -j2 --output-sync=line test-whole test-parts)
+	@$(if $(ARGS),.venv/bin/python -m pytest -m 'not slow' $(ARGS),$(MAKE) -j2 test-whole test-parts)
 
 # Much of a test is waiting: those of a whole stack and the others run side by side.
 test-whole:
