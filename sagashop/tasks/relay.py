@@ -20,7 +20,7 @@ from sagashop.messages import new_id
 from sagashop.rabbit.layout import work_exchange
 from sagashop.rabbit.publisher import NotTaken, Outgoing, Publisher
 from sagashop.streams import tail
-from sagashop.streams.commit import Scripts
+from sagashop.streams.commit import Scripts, lua
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -28,14 +28,6 @@ if TYPE_CHECKING:
 BATCH, BLOCK_MS = 500, 500
 LEASE_S, STAND_BY_S = 10, 1.0
 LONGEST_PAUSE_S = 2.0
-
-LEASE = """#!lua flags=allow-oom
--- One relay at a time, also when memory is full. KEYS the lease · ARGV who asks, seconds
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-return 1
-"""
 
 log = structlog.get_logger()
 
@@ -50,7 +42,7 @@ class Relay:
         self._channel, self._exchange = channel, work_exchange(service)
         self._redis, self._blocking, self._publisher = redis, blocking, publisher
         self._stream, self._lock = keys.stream(channel), keys.own(service, "relay", channel)
-        self._me, self._lease = new_id(), Scripts(redis, {"lease": LEASE})
+        self._me, self._lease = new_id(), Scripts(redis, {"turn": lua("turn.lua")})
 
     def step(self, block_ms: int = BLOCK_MS) -> int | None:
         """Move what waits; how many messages that were, or None where it is another relay's turn.
@@ -72,7 +64,7 @@ class Relay:
 
     def _is_mine(self) -> bool:
         """Two that believe it at the same time, after a long pause of one, send twice, which does no harm."""
-        return bool(self._lease.run("lease", [self._lock], [self._me, LEASE_S]))
+        return bool(self._lease.run("turn", [self._lock], [self._me, LEASE_S]))
 
     def run(self, stopping: threading.Event) -> None:
         """Relay until `stopping`; while Redis or RabbitMQ is away, wait, up to 2 s at a time."""

@@ -26,7 +26,7 @@ from sagashop.rabbit.connection import not_reachable, short_channel
 from sagashop.rabbit.publisher import NotTaken, Outgoing, Publisher
 from sagashop.rabbit.topology import Mismatch, declare
 from sagashop.streams import tail
-from sagashop.streams.commit import Scripts
+from sagashop.streams.commit import Scripts, lua
 from sagashop.streams.dead_letters import letter_fields
 from services.notifications import store
 from services.notifications.messages import CHANNEL, AddQueue, RemoveQueue, Tell, TellAll
@@ -41,15 +41,6 @@ CONFIRM_WITHIN_S = 10.0
 LEASE_S = 15
 WHO = "notifications relay"
 
-LEASE = """#!lua flags=allow-oom
--- One relay at a time. KEYS the lease · ARGV who asks, seconds
-local holder = redis.call('HGET', KEYS[1], 'holder')
-if holder and holder ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'holder', ARGV[1])
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-return 1
-"""
-
 
 class Relay:
     """Carries out the outbox; `run` survives outages of both servers.
@@ -61,7 +52,7 @@ class Relay:
         self._settings, self._name, self._batch = settings, name, BATCH
         self._stream = keys.stream(CHANNEL)
         self._redis, self._blocking = redis_clients.ledger(settings), redis_clients.blocking(settings)
-        self._lease = Scripts(self._redis, {"lease": LEASE})
+        self._lease = Scripts(self._redis, {"turn": lua("turn.lua")})
         self._catalogue = Catalogue([AddQueue, RemoveQueue, Tell, TellAll])
         self._publisher = Publisher(settings.rabbitmq_url, WHO)
 
@@ -135,7 +126,7 @@ class Relay:
             log.info("relay.nobody_there", messages=len(told.unroutable))  # every device is gone, or its queue expired
 
     def _is_mine(self) -> bool:
-        return bool(self._lease.run("lease", [store.lease_key()], [self._name, LEASE_S]))
+        return bool(self._lease.run("turn", [store.lease_key()], [self._name, LEASE_S]))
 
     def _let_go(self) -> None:
         with suppress(RedisError, OSError):
