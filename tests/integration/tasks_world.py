@@ -77,7 +77,7 @@ class Office:
 
     @contextmanager
     def relaying(self) -> Iterator[None]:
-        with _running(self.relay().run):
+        with running(self.relay().run):
             yield
 
     @contextmanager
@@ -90,7 +90,7 @@ class Office:
         dead = Consumer(url, "orders", "dead", Burial("orders", self.redis, stopping).handle, topology=TOPOLOGY)
         with ExitStack() as stack:
             for loop in (runner.tend, consumer.run, dead.run, self.relay().run):
-                stack.enter_context(_running(loop))
+                stack.enter_context(running(loop))
             yield
 
     def worker(self) -> subprocess.Popen[bytes]:
@@ -101,7 +101,8 @@ class Office:
 
 
 @contextmanager
-def _running(loop: Callable[[threading.Event], Any]) -> Iterator[None]:
+def running(loop: Callable[[threading.Event], Any]) -> Iterator[None]:
+    """The loop runs in a thread of its own while the block does, and ends with it."""
     stopping = threading.Event()
     thread = threading.Thread(target=loop, args=(stopping,), daemon=True)
     thread.start()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -31,6 +30,7 @@ from services.fulfillment.handlers import make_handlers, open_shelf
 from services.fulfillment.settings import FulfillmentSettings
 from services.fulfillment.store import reservation_from, reservation_key
 from tests.integration.rigs import sealed, working
+from tests.integration.tasks_world import running
 from tests.rabbit import RabbitServer
 from tests.servers import eventually
 
@@ -74,7 +74,7 @@ class Dock:
         with ExitStack() as stack:
             stack.enter_context(working("fulfillment", make_handlers(self.settings), self.settings))
             for loop in (consumer.run, relay.run):
-                stack.enter_context(_running(loop))
+                stack.enter_context(running(loop))
             yield
 
     def tell(self, *messages: Message) -> None:
@@ -94,19 +94,6 @@ class Dock:
     def status(self, order_id: str) -> str:
         key = reservation_key(order_id)
         return reservation_from(order_id, self.bus.load([key])[key]).status
-
-
-@contextmanager
-def _running(loop: Callable[[threading.Event], Any]) -> Iterator[None]:
-    stopping = threading.Event()
-    thread = threading.Thread(target=loop, args=(stopping,), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join(20)
-        assert not thread.is_alive()
 
 
 @pytest.fixture
