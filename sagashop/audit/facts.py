@@ -74,7 +74,7 @@ CHUNK = 500
 
 
 class OpenWork(msgspec.Struct, frozen=True, kw_only=True):
-    """What a house still has to do; `timers` have not all come yet. `tips`: the last entry of each stream."""
+    """What a house still has to do; `timers` have not all come yet. `tips`: the last id given in each stream."""
 
     unread: int
     pending: int
