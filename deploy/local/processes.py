@@ -128,7 +128,7 @@ def _services(env: Env, base: int) -> list[Process]:
     replicas = range(1, int(env["ORDERS_REPLICAS"]) + 1)
     return [
         web("storefront", base + 10),
-        background("storefront", "worker", base + 11),
+        background("storefront", "worker", base + 11, later=True),
         background("orders", "worker", base + 20),
         background("orders", "projector", base + 21, later=True),
         background("orders", "tasks", base + 19, later=True),

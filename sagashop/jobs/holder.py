@@ -49,10 +49,10 @@ class Holder:
         found = self._queue.run("take", self.name, limit, self._lease_ms, worker=self.name)
         return [Taken(*job) for job in found]
 
-    def wait(self, block_s: float) -> None:
-        """Return when something waits, or after `block_s` seconds."""
+    def wait(self, block_s: float) -> bool:
+        """Return True when something waits, False after `block_s` seconds without."""
         wake = self._queue.keys.wake
-        self._blocking.blmove(wake, wake, block_s, "LEFT", "LEFT")  # type: ignore[arg-type]
+        return self._blocking.blmove(wake, wake, block_s, "LEFT", "LEFT") is not None  # type: ignore[arg-type]
 
     def settle(self, outcomes: Sequence[Outcome]) -> list[str]:
         """Say what became of jobs, one round trip; the ids of those that others have taken over since.

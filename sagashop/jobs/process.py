@@ -23,14 +23,15 @@ log = structlog.get_logger()
 
 
 def run(queue: JobQueue, handlers: Mapping[str, Handle], settings: Settings, policy: Policy, *,
-        after_batch: Callable[[], None] = lambda: None) -> int:  # fmt: skip
+        at_rest: Callable[[], None] = lambda: None) -> int:  # fmt: skip
     """The main of a process; returns its exit status when it is told to stop. What was not begun goes back."""
     logging.configure(queue.service, settings.log_level, settings.log_format)
     stopping, crashed, pulse = threading.Event(), threading.Event(), Pulse()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     holder = Holder(queue, settings.worker_name or "worker", policy, blocking=redis_clients.blocking(settings))
-    worker, switch = JobWorker(holder, handlers, policy, after_batch), Switch(queue)
+    worker = JobWorker(holder, handlers, policy, at_rest=at_rest, linger_s=settings.linger_ms / 1000)
+    switch = Switch(queue)
     loops = (worker.tend, switch.watch)
     threads = [threading.Thread(target=run_beside, args=(loop, stopping, crashed), daemon=True) for loop in loops]
     with serve_health(settings.bind_host, settings.health_port, pulse):

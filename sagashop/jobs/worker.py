@@ -39,13 +39,14 @@ class JobWorker:
     A handler returns when the job is done. It raises Hopeless where no attempt can succeed, NotReachable where a server
     is away, anything else where this attempt failed.
 
-    after_batch: called when a batch is over, to let go of what its jobs shared
+    at_rest:  called when no job has come for half a second, to let go of what jobs share
+    linger_s: the pause after a batch, in which the next one gathers
     """
 
-    def __init__(self, holder: Holder, handlers: Mapping[str, Handle], policy: Policy,
-                 after_batch: Callable[[], None] = lambda: None) -> None:  # fmt: skip
+    def __init__(self, holder: Holder, handlers: Mapping[str, Handle], policy: Policy, *,
+                 at_rest: Callable[[], None] = lambda: None, linger_s: float = 0) -> None:  # fmt: skip
         self._holder, self._handlers, self._policy = holder, handlers, policy
-        self._after_batch = after_batch
+        self._at_rest, self._linger_s = at_rest, linger_s
         self._unsettled: list[Outcome] = []
         self._began: float | None = None
         self._stopping = threading.Event()
@@ -55,12 +56,12 @@ class JobWorker:
         self._settle()  # what could not be said before: nothing new is taken until it is
         jobs = self._holder.take(self._policy.batch)
         if not jobs:
-            self._holder.wait(block_s)
+            if not self._holder.wait(block_s):
+                self._at_rest()
             return 0
         try:
             self._work_off(jobs)
         finally:
-            self._after_batch()
             self._settle()
         return len(jobs)
 
@@ -108,8 +109,8 @@ class JobWorker:
             try:
                 if paused():
                     stopping.wait(0.5)
-                else:
-                    self.step()
+                elif self.step():
+                    stopping.wait(self._linger_s)
                 pause_s = 0.1
             except AWAY as error:
                 log.error("jobs.waiting", reason=str(error), again_in_s=pause_s)

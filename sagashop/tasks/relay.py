@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 BATCH, BLOCK_MS = 500, 500
 LEASE_S, STAND_BY_S = 10, 1.0
+LINGER_S = 0.04
+"""After a batch, so that the next one gathers: long work does not mind."""
 LONGEST_PAUSE_S = 2.0
 
 log = structlog.get_logger()
@@ -71,8 +73,9 @@ class Relay:
         pause_s = 0.1
         while not stopping.is_set():
             try:
-                if self.step() is None:
-                    stopping.wait(STAND_BY_S)
+                moved = self.step()
+                if moved != 0:
+                    stopping.wait(STAND_BY_S if moved is None else LINGER_S)
                 pause_s = 0.1
             except (RedisError, OSError, NotReachable, NotTaken) as why:
                 log.warning("work.not_relayed", channel=self._channel, error=str(why), again_in_s=pause_s)

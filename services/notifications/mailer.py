@@ -83,7 +83,7 @@ def start() -> int:
     redis = redis_clients.ledger(settings)
     queue = JobQueue(SERVICE, redis, admit_percent=settings.admit_memory_percent)
     mailer = Mailer(settings, redis, queue)
-    return process.run(queue, mailer.handlers, settings, settings.policy, after_batch=mailer.postman.close)
+    return process.run(queue, mailer.handlers, settings, settings.policy, at_rest=mailer.postman.close)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from sagashop.jobs.job import Hopeless
 from sagashop.settings import BadSetting
 
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
+AT_MOST = 100
+"""E-mails sent through one connection; servers refuse more than some number."""
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -22,7 +24,7 @@ class NotTaken(SagashopError):
 
 
 class Postman:
-    """Sends through one connection until `close`. Not for several threads.
+    """Sends through one connection until `close`, or for a hundred e-mails. Not for several threads.
 
     url: `smtp://` in the clear, `smtp+starttls://` and `smtps://` with a certificate that is checked; with a user and a
          password it logs in, but not in the clear to another machine
@@ -44,6 +46,7 @@ class Postman:
         self._kind, self._host, self._port = parts.scheme, parts.hostname, port
         self._login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
         self._timeout_s, self._open = timeout_s, None  # type: float, smtplib.SMTP | None
+        self._sent = 0
 
     def send(self, message: EmailMessage) -> None:
         """Hand one e-mail over; when this returns, the server has taken charge of it.
@@ -53,8 +56,10 @@ class Postman:
             Hopeless:     the server refuses this e-mail for good (5xx), or cannot carry such an address
             NotTaken:     it refuses for now (4xx), or the connection broke: then the e-mail may have gone out
         """
+        if self._sent == AT_MOST:
+            self.close()
         server = self._open or self._connect()
-        self._open = server
+        self._open, self._sent = server, self._sent + 1
         try:
             server.send_message(message)
         except smtplib.SMTPRecipientsRefused as refused:
@@ -103,7 +108,7 @@ class Postman:
 
     def close(self) -> None:
         """End the connection, if there is one; the next `send` opens another."""
-        server, self._open = self._open, None
+        server, self._open, self._sent = self._open, None, 0
         if server is not None:
             with contextlib.suppress(OSError):
                 server.quit()

@@ -42,7 +42,7 @@ class MailHouse:
         settings = self.settings if not smtp_url else _elsewhere(self.settings, smtp_url)
         mailer, policy = Mailer(settings, self.redis, self.queue), settings.policy
         holder = Holder(self.queue, "mailer", policy, blocking=redis_clients.blocking(settings))
-        return JobWorker(holder, mailer.handlers, policy, mailer.postman.close)
+        return JobWorker(holder, mailer.handlers, policy, at_rest=mailer.postman.close)
 
     def hear(self, *messages: Message) -> None:
         """Let the worker handle these messages, and return when it has."""
@@ -90,6 +90,18 @@ class Moody(Receiver):
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         taken = await super().handle_DATA(server, session, envelope) if not self._answers else ""
         return taken or self._answers.pop(0)
+
+
+class Listing(Moody):
+    """Lists the connection that each mail came through."""
+
+    def __init__(self, mailbox: Mailbox, answers: list[str]) -> None:
+        super().__init__(mailbox, answers)
+        self.callers: list[Any] = []
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        self.callers.append(session.peer)
+        return await super().handle_DATA(server, session, envelope)
 
 
 @contextmanager

@@ -18,10 +18,11 @@ from sagashop.jobs.queue import JobQueue
 from sagashop.saga import Change, Status
 from sagashop.sessions import Sessions
 from sagashop.settings import BadSetting
+from services.notifications import postman
 from services.notifications.app import create
 from services.notifications.catcher import Mailbox
 from services.notifications.postman import Postman
-from tests.integration.mail_house import MailHouse, Moody, mail_house, smtp_server, somebody
+from tests.integration.mail_house import Listing, MailHouse, Moody, mail_house, smtp_server, somebody
 from tests.servers import eventually, free_port
 
 LINES = [Line(sku="MUG", quantity=2, price_cents=1490, name="Terra mug")]
@@ -210,6 +211,23 @@ def test_it_logs_in_where_the_url_says_so_and_waits_where_the_log_in_is_refused(
             house.mailer(url.replace("//", "//shop:wrong@")).step()
         house.mailer(url.replace("//", "//shop:p%40ss@")).step()
     assert len(house.mails()) == 1
+
+
+def test_one_connection_serves_many_mails_until_the_server_might_mind_or_none_are_left(
+    house: MailHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postman, "AT_MOST", 11)
+    house.hear(*[somebody(number) for number in range(12)])
+    server = Listing(house.mailbox, [])
+    with smtp_server(server) as url:
+        mailer = house.mailer(url)
+        assert [mailer.step(), mailer.step()] == [10, 2]
+        callers = server.callers
+        assert [len(set(callers[:11])), len(set(callers))] == [1, 2]
+        assert mailer.step(0.01) == 0
+        house.hear(somebody(12))
+        mailer.step()
+    assert (len(house.mails()), len(set(server.callers))) == (13, 3)
 
 
 def test_starttls_is_not_left_out_where_the_server_does_not_offer_it(house: MailHouse) -> None:
