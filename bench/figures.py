@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,8 +18,10 @@ from bench.shopfloor import BUYERS, SETTINGS, Shopfloor
 from deploy.local.ports import free_settings
 from deploy.local.processes import Process, table
 from deploy.local.stack import Stack
+from sagashop.cli.context import table as printed
 
 console = Console(stderr=True)
+WORTH_TELLING_US = 10
 
 
 @dataclass(frozen=True)
@@ -78,14 +81,29 @@ def saga_drain(shop: Shopfloor, sagas: int, floor_rate: float) -> Row:
         _complain(result, 202)
         placed += result.statuses[202]
         console.print(f"  placed {placed} of {sagas}", highlight=False)
-    begin_ms = time.time() * 1000
+    begin_ms, before = time.time() * 1000, cpu_s(shop.stack)
     shop.resume(workers)
     events = shop.wait_confirmed(start, placed, 300)
+    during = cpu_s(shop.stack)
     moved = [int(entry.split("-")[0]) for entry, kind, _ in events if kind != "OrderPlaced"]
     confirmed = [int(entry.split("-")[0]) for entry, kind, _ in events if kind == "OrderConfirmed"]
     console.print(f"  first answer {min(moved) - begin_ms:.0f} ms after resuming", highlight=False)
     shop.settle()
+    _tell_cpu(before, during, cpu_s(shop.stack), placed)
     return Row("saga_drain", round(placed / (max(confirmed) - min(moved)) * 1000, 1), "sagas/s", round(floor_rate, 1))
+
+
+def _tell_cpu(before: dict[str, float], during: dict[str, float], after: dict[str, float], sagas: int) -> None:
+    """Which process spent how much on an order: until the last one was confirmed, and until all readers were done."""
+
+    def per_saga(until: dict[str, float], name: str) -> int:
+        return round((until[name] - before[name]) / sagas * 1e6)
+
+    lines = [(name, per_saga(during, name), per_saga(after, name)) for name in after]
+    lines = sorted((line for line in lines if line[2] >= WORTH_TELLING_US), key=lambda line: -line[2])
+    lines.append(("together", sum(line[1] for line in lines), sum(line[2] for line in lines)))
+    columns = ["process", "to confirm, µs #", "with all readers, µs #"]
+    Console().print(printed("Processor time of an order", columns, lines))
 
 
 def idle_pss_mb(stack: Stack) -> tuple[Row, list[tuple[str, float]]]:
@@ -95,13 +113,31 @@ def idle_pss_mb(stack: Stack) -> tuple[Row, list[tuple[str, float]]]:
     return Row("idle_pss_mb", round(sum(mb for name, mb in each if name not in servers), 1), "MB"), each
 
 
-def pss_mb(pid: int) -> float:
-    """Proportional set size of a process and its children."""
-    pids, total = [pid], 0.0
+def family(pid: int) -> Iterator[int]:
+    """A process and its children, and theirs."""
+    pids = [pid]
     while pids:
         one = pids.pop()
+        yield one
         children = Path(f"/proc/{one}/task/{one}/children")
         pids += [int(child) for child in children.read_text().split()] if children.exists() else []
+
+
+def cpu_s(stack: Stack) -> dict[str, float]:
+    """Processor time of every process so far, seconds."""
+    tick = os.sysconf("SC_CLK_TCK")
+
+    def used(pid: int) -> int:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    return {row["name"]: sum(map(used, family(row["pid"]))) / tick for row in stack.ps()}
+
+
+def pss_mb(pid: int) -> float:
+    """Proportional set size of a process and its children."""
+    total = 0.0
+    for one in family(pid):
         rollup = Path(f"/proc/{one}/smaps_rollup").read_text()
         total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1024
     return round(total, 1)
