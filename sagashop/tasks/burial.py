@@ -23,7 +23,8 @@ from sagashop.rabbit.held import REMOTE, unpacked
 from sagashop.rabbit.layout import dead_queue
 from sagashop.streams.commit import Scripts, lua, straight
 from sagashop.streams.dead_letters import letter_fields
-from sagashop.tasks.task import KEEP_DEAD_S, task_key
+from sagashop.tasks.lease import lease_keys
+from sagashop.tasks.task import KEEP_DEAD_S
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -74,8 +75,8 @@ class Burial:
         )  # fmt: skip
         places = [keys.dead_letters(self._service), keys.own(self._service, "buried", received.id)]
         if task_id := _task_id(fields):
-            places.append(task_key(self._service, task_id))
-        if self._scripts.run("bury", places, [MARK_S, now_ms(), TOLD, KEEP_DEAD_S, *letter]):
+            places += lease_keys(self._service, task_id)
+        if self._scripts.run("bury", places, [MARK_S, now_ms(), TOLD, KEEP_DEAD_S, task_id, *letter]):
             log.error("work.dead", queue=source, id=received.id, reason=reason)
 
 
