@@ -33,6 +33,7 @@ class Waiting:
             stream = keys.stream(f"{self._service}.commands")
             held: Any = self._ledger.xpending_range(stream, self._service, "-", "+", 10, consumername=consumer)
             return bool(held)
+        time.sleep(LOOK_AGAIN_S)
         before = self._uncommitted()
         time.sleep(LOOK_AGAIN_S)
         return bool(before & self._uncommitted())
