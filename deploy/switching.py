@@ -2,59 +2,73 @@
 
 First the front door closes, while the workers finish what was begun; timers may go on waiting, since they are no
 messages. Then the readers' positions move to the end of every stream, in one step: from there on the new bus carries.
+
+Both run modes change it so. Where the servers cannot be reached from outside, a container asks and moves
+(deploy/compose/bus.py).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
 
 import pika
 import redis
+from pika.exceptions import AMQPError
 
 from deploy.local.errors import StackError
-from deploy.local.layout import Layout
-from deploy.local.servers import rabbitmq_url, redis_url
-from deploy.walls import ADMIN, WALLS
+from deploy.walls import WALLS
 from deploy.walls_rabbit import PARTS
 from sagashop import keys
-from sagashop.rabbit.events import GROUP
+from sagashop.rabbit.events import GROUP, inbox_queue
 
-Env = Mapping[str, str]
 DRAIN_S = 60.0
+EVERY_S = 0.5
 RELAYED = ("events", "behaviour", "out")
+CARRIER = keys.bus(next(iter(PARTS)))
+"""The key in redis-ledger that says which bus the data are of; it is the same for every service."""
 
 
-def recorded(layout: Layout) -> str:
-    """The bus that the data of this stack are of; empty where there are none yet."""
-    file = layout.home / "bus"
-    if file.exists():
-        return file.read_text().strip()
-    return "redis" if (layout.home / "redis-ledger" / "appendonlydir").exists() else ""
+class Site(Protocol):
+    """A stack that runs, or the servers of one that does not."""
+
+    def close_door(self) -> None:
+        """Let nobody in any more; workers go on."""
+
+    def stop_workers(self) -> None:
+        """Nothing of ours runs any more."""
+
+    def open_again(self) -> None:
+        """Start again what these two have stopped."""
+
+    def left(self, bus: str, within_s: float) -> list[str]:
+        """See `wait_until_empty`."""
+
+    def move(self, new: str) -> None:
+        """See `move`."""
 
 
-def record(layout: Layout, bus: str) -> None:
-    (layout.home / "bus").write_text(f"{bus}\n")
+def change(site: Site, old: str, new: str, drain_s: float) -> None:
+    """Drain the old bus and move to the new one; afterwards nothing of ours runs.
+
+    Raises: StackError when something is still on its way after so long; then all runs as before.
+    """
+    try:
+        site.close_door()
+        left = site.left(old, drain_s)
+        if not left:
+            site.stop_workers()
+            left = site.left(old, 0)
+        if left:
+            raise refused(old, new, left)
+        site.move(new)
+    except BaseException:
+        site.open_again()
+        raise
 
 
-def wait_until_empty(env: Env, old: str, within_s: float = DRAIN_S) -> list[str]:
-    """What is still on its way on the old bus after so long; nothing, if all is well."""
-    if already_moved(env, old):
-        return []
-    ends = time.monotonic() + within_s
-    while (left := list(on_its_way(env, old))) and time.monotonic() < ends:
-        time.sleep(0.5)
-    return left
-
-
-def already_moved(env: Env, old: str) -> bool:
-    """An earlier attempt ended after the one step that counts, and before it could note that."""
-    with redis.Redis.from_url(redis_url(env, "LEDGER", ADMIN), decode_responses=True) as ledger:
-        return ledger.get(keys.bus(next(iter(PARTS)))) not in (None, old)
-
-
-def refuse(old: str, new: str, left: list[str]) -> StackError:
+def refused(old: str, new: str, left: list[str]) -> StackError:
     listed = "\n".join(f"  {line}" for line in left[:10])
     return StackError(
         f"BUS stays {old}, since there is still something on its way there:\n{listed}\n"
@@ -63,15 +77,43 @@ def refuse(old: str, new: str, left: list[str]) -> StackError:
     )
 
 
-def on_its_way(env: Env, bus: str) -> Iterator[str]:
+class Servers(NamedTuple):
+    """Addresses with the log-ins of the administrators."""
+
+    ledger: str
+    rabbitmq: str
+
+
+def carrier(servers: Servers) -> str:
+    """The bus that the data are of; empty where there are none yet."""
+    with _ledger(servers) as ledger:
+        found: Any = ledger.get(CARRIER)
+        return str(found or "")
+
+
+def wait_until_empty(servers: Servers, old: str, within_s: float) -> list[str]:
+    """What is still on its way on the old bus after so long; nothing, if all is well."""
+    if carrier(servers) not in ("", old):
+        return []  # an earlier attempt ended after the one step that counts, and before it could note that
+    ends = time.monotonic() + within_s
+    while (left := list(on_its_way(servers, old))) and time.monotonic() < ends:
+        time.sleep(EVERY_S)
+    return left
+
+
+def on_its_way(servers: Servers, bus: str) -> Iterator[str]:
     """Messages of the old bus that nobody has handled yet, in words."""
-    with redis.Redis.from_url(redis_url(env, "LEDGER", ADMIN), decode_responses=True) as ledger:
+    with _ledger(servers) as ledger:
         for stream, group in _readers(bus):
             unread, pending = _waiting(ledger, stream, group)
             if unread or pending:
                 yield f"{stream}, group {group}: {'unread entries' if unread else f'{pending} not acknowledged'}"
     if bus == "rabbitmq":
-        yield from _queued(env)
+        yield from _queued(servers)
+
+
+def _ledger(servers: Servers) -> redis.Redis:
+    return redis.Redis.from_url(servers.ledger, decode_responses=True)
 
 
 def _readers(bus: str) -> list[tuple[str, str]]:
@@ -89,12 +131,17 @@ def _waiting(ledger: Any, stream: str, group: str) -> tuple[bool, int]:
     return bool(ledger.xrange(stream, min=after, count=1)), int(known["pending"]) if known else 0
 
 
-def _queued(env: Env) -> Iterator[str]:
-    connection = pika.BlockingConnection(pika.URLParameters(rabbitmq_url(env)))
+def _queued(servers: Servers) -> Iterator[str]:
+    """What a worker has in its hands is not seen here; once the workers have stopped, it lies in the queue again."""
+    try:
+        connection = pika.BlockingConnection(pika.URLParameters(servers.rabbitmq))
+    except (AMQPError, OSError) as why:
+        yield f"RabbitMQ does not say what waits there ({type(why).__name__})"
+        return
     try:
         for service, part in PARTS.items():
             for queue in part.queues:
-                if queue.name.startswith(f"{service}.inbox"):
+                if queue.name.startswith(inbox_queue(service)):
                     count = connection.channel().queue_declare(queue.name, passive=True).method.message_count
                     if count:
                         yield f"queue {queue.name}: {count} messages"
@@ -102,14 +149,15 @@ def _queued(env: Env) -> Iterator[str]:
         connection.close()
 
 
-def move(env: Env, new: str) -> None:
+def move(servers: Servers, new: str) -> None:
     """Let the new bus begin at the end of every stream, and tell every service; one transaction. Nothing may run."""
-    with redis.Redis.from_url(redis_url(env, "LEDGER", ADMIN), decode_responses=True) as ledger:
+    with _ledger(servers) as ledger:
         streams = {stream for bus in ("redis", "rabbitmq") for stream, _ in _readers(bus)}
         there: dict[str, set[str]] = {
             stream: {group["name"] for group in ledger.xinfo_groups(stream)} if ledger.exists(stream) else set()
             for stream in streams
         }
+        clock: Any = ledger.time()
         step = ledger.pipeline(transaction=True)
         for stream, group in _readers("redis" if new == "rabbitmq" else "rabbitmq"):
             if group in there[stream]:
@@ -121,4 +169,5 @@ def move(env: Env, new: str) -> None:
                 step.xgroup_create(stream, group, id="$", mkstream=True)
         for service in PARTS:
             step.set(keys.bus(service), new)
+            step.set(keys.moved(service), clock[0] * 1000 + clock[1] // 1000)
         step.execute()
