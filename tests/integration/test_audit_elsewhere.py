@@ -32,7 +32,7 @@ from tests.integration.toy import Count, News
 from tests.rabbit import RabbitServer
 from tests.servers import RedisServer, eventually, free_port
 
-pytestmark = pytest.mark.feature("F20")
+pytestmark = pytest.mark.feature("F42")
 
 
 class Paint(TaskMessage):
