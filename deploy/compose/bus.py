@@ -44,7 +44,8 @@ class ComposeBus:
         self._compose("start", [*self._behind, *self._front], START_S)
 
     def left(self, bus: str, within_s: float) -> list[str]:
-        return self._inside("left", bus, str(within_s), timeout_s=within_s + docker.TIMEOUT_S).splitlines()
+        told = self._inside("left", bus, str(within_s), timeout_s=within_s + docker.TIMEOUT_S)
+        return [line for line in told.splitlines() if line]
 
     def move(self, new: str) -> None:
         self._inside("move", new)

@@ -19,6 +19,7 @@ from tests.servers import eventually
 
 AWAY_S = {"redis": float(QUICK["VISIBILITY_S"]) * 2.5, "rabbitmq": HEARTBEAT_S * 3.5}
 """Longer than it takes until the bus gives its work to others."""
+PAUSE_S = {"redis": 0.01, "rabbitmq": 1.0}
 
 
 def stop_at_work(pid: int, waiting: Waiting, consumer: str) -> None:
@@ -31,7 +32,7 @@ def stop_at_work(pid: int, waiting: Waiting, consumer: str) -> None:
             os.kill(pid, signal.SIGCONT)
         return held
 
-    eventually(caught, deadline_s=30, every_s=0.01)
+    eventually(caught, deadline_s=30, every_s=PAUSE_S[waiting.bus])  # it must get on, too
 
 
 @pytest.mark.parametrize("service", ["payments", "fulfillment"])

@@ -20,8 +20,7 @@ class Waiting:
     """The commands of one service, while the service is at work."""
 
     def __init__(self, shop: ShopUnderTest, ledger: redis.Redis, service: str) -> None:
-        self._ledger, self._service = ledger, service
-        self._by_rabbitmq = shop.bus == "rabbitmq"
+        self._ledger, self._service, self.bus = ledger, service, shop.bus
         self._taken_over = self._returned()
 
     def held_by(self, consumer: str) -> bool:
@@ -29,7 +28,7 @@ class Waiting:
 
         RabbitMQ does not tell who holds what; but what nobody commits while the others work on is in its hands.
         """
-        if not self._by_rabbitmq:
+        if self.bus == "redis":
             stream = keys.stream(f"{self._service}.commands")
             held: Any = self._ledger.xpending_range(stream, self._service, "-", "+", 10, consumername=consumer)
             return bool(held)
@@ -49,7 +48,7 @@ class Waiting:
 
     def taken_over(self, log_of_others: str) -> bool:
         """Whether another worker has had what was held, since this was made."""
-        if self._by_rabbitmq:
+        if self.bus == "rabbitmq":
             return bool(self._returned() - self._taken_over)
         return '"event":"entry.taken_over"' in log_of_others
 
