@@ -1,6 +1,6 @@
 """Changing the bus of a stack: only when nothing is on its way, so that no message stays behind on the old one.
 
-First the front door closes, while the workers finish what was begun; timers may go on waiting, since they are no
+First the web processes stop, while the workers finish what was begun; timers may go on waiting, since they are no
 messages. Then the readers' positions move to the end of every stream, in one step: from there on the new bus carries.
 
 Both run modes change it so. Where the servers cannot be reached from outside, a container asks and moves
@@ -34,7 +34,7 @@ class Site(Protocol):
     """A stack that runs, or the servers of one that does not."""
 
     def close_door(self) -> None:
-        """Let nobody in any more; workers go on."""
+        """Let no request through any more, which Nginx tells whoever comes; workers go on."""
 
     def stop_workers(self) -> None:
         """Nothing of ours runs any more."""

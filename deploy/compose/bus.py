@@ -12,7 +12,7 @@ from deploy.compose import docker
 from deploy.compose.project import Project
 
 LEDGER = "redis-ledger"
-FRONT = ("nginx", "-web", "-live")
+FRONT = ("-web", "-live")
 START_S, STOP_S = 120.0, 120.0
 
 
@@ -23,7 +23,7 @@ class ComposeBus:
         self._project = project
         self._front, self._behind = list[str](), list[str]()
         for each in project.containers():
-            if each.pid and (each.is_ours or each.service == "nginx"):
+            if each.pid and each.is_ours:
                 (self._front if each.service.endswith(FRONT) else self._behind).append(each.service)
 
     def carrier(self) -> str:

@@ -22,6 +22,9 @@ from deploy.local.processes import table
 from deploy.local.starting import Progress
 from deploy.local.waiting import holds
 
+PORT_TAKEN = "port is already allocated"
+"""What the engine says of a port that somebody took meanwhile; then the others have only begun to start."""
+
 
 class ComposeStack(Project):
     """A project that is started, changed, hurt and stopped. Only Nginx is published, on 127.0.0.1."""
@@ -95,7 +98,7 @@ class ComposeStack(Project):
     def _why(self, otherwise: str) -> str:
         """Who has failed, with the last words; else what Compose said."""
         failed = [each for each in containers.of_project(self.name) if _failed(each)]
-        if not failed:
+        if not failed or PORT_TAKEN in otherwise:
             return otherwise
         told = [
             f"{each.name} is not ready ({each.state}, {each.health or f'status {each.exit_code}'})."

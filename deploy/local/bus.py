@@ -35,8 +35,8 @@ class LocalSite:
         self._supervisor, self._wait_s = supervisor, wait_s
         self._servers = Servers(redis_url(env, "LEDGER", ADMIN), rabbitmq_url(env))
         running = supervisor_client.states(supervisor)
-        ours = [each for each in processes if each.name in running and (each.service or each.name == "nginx")]
-        self._front = [each.name for each in ours if "PORT" in each.env or each.name == "nginx"]
+        ours = [each for each in processes if each.name in running and each.service]
+        self._front = [each.name for each in ours if "PORT" in each.env]
         self._behind = [each.name for each in ours if each.name not in self._front]
 
     def close_door(self) -> None:
