@@ -15,7 +15,7 @@ from sagashop.cli.shop import Shop
 from sagashop.rabbit.events import DELIVERY_LIMIT
 from sagashop.tasks.burial import TOLD
 from tests.e2e.conftest import Run, read
-from tests.e2e.test_long_work import completed, submit, succeeded
+from tests.e2e.test_long_work import completed, submit
 from tests.people import new_product, place, settled
 from tests.servers import eventually
 
@@ -68,7 +68,8 @@ def test_a_task_that_fails_until_rabbitmq_gives_it_up_succeeds_after_its_replay(
     assert "delivery_limit" in letter["reason"]
     assert [each["id"] for each in operator.get("/admin/orders/dead-letters")["items"]] == [letter["id"]]
     run("dlq", "replay", letter["id"], "--service", "orders")
-    result = succeeded(customer, task)["result"]
+    eventually(lambda: customer.get(task)["status"] == "succeeded", deadline_s=30, every_s=0.1)
+    result = customer.get(task)["result"]
     assert customer.send("GET", result).content.startswith(b"%PDF-")
     assert read(run("--json", "dlq", "list", "--service", "orders")) == []
 
