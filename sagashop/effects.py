@@ -46,6 +46,21 @@ class Drop(Struct, frozen=True, gc=False):
     key: str
 
 
+class Enlist(Struct, frozen=True, gc=False):
+    """Put a member on a list (a sorted set, by the time of this commit). Those older than `keep_s` seconds leave it."""
+
+    key: str
+    member: str
+    keep_s: int
+
+
+class Strike(Struct, frozen=True, gc=False):
+    """Take a member off a list; nothing happens when it is not there."""
+
+    key: str
+    member: str
+
+
 class Expect(Struct, frozen=True, gc=False):
     """A guard: the field must hold this value still; `None` means the field must be absent."""
 
@@ -90,7 +105,7 @@ class ClearTimer(Struct, frozen=True, gc=False):
     message: Message
 
 
-Write = Put | Add | Drop
+Write = Put | Add | Drop | Enlist | Strike
 Guard = Expect | Below
 Emission = Message | Recorded | Command
 

@@ -52,6 +52,11 @@ def bus(service: str) -> str:
     return own(service, "bus")
 
 
+def moved(service: str) -> str:
+    """When this service was moved to the bus that it is on, ms; not there where it has been on no other."""
+    return own(service, "moved")
+
+
 def dead_letters(service: str) -> str:
     """Stream of entries the service could not handle."""
     return own(service, "dead")

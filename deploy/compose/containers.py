@@ -21,7 +21,7 @@ OURS = ("-web", "-live", "-worker", "-projector", "-mailer", "-tasks", "-carrier
 
 @dataclass(frozen=True)
 class Container:
-    """One container. `pid` is its first process as this machine numbers it, 0 while it does not run."""
+    """One container. `pid` is its first process as this machine numbers it, 0 while it does not run; `bus`: its BUS."""
 
     id: str
     service: str
@@ -33,6 +33,7 @@ class Container:
     restarts: int
     started: str
     addresses: Mapping[str, str]
+    bus: str
 
     @property
     def name(self) -> str:
@@ -86,4 +87,5 @@ def _container(document: Mapping[str, Any]) -> Container:
         restarts=document["RestartCount"],
         started=state["StartedAt"],
         addresses={name: each["IPAddress"] for name, each in document["NetworkSettings"]["Networks"].items()},
+        bus=next((each[4:] for each in document["Config"].get("Env") or () if each.startswith("BUS=")), ""),
     )

@@ -83,6 +83,10 @@ class Project:
             raise StackError(_unknown(name, found))
         return wanted
 
+    def has_data(self, volume: str) -> bool:
+        """Whether this volume is there, and so was used before."""
+        return bool(docker.run("volume", "ls", "--quiet", "--filter", f"name=^{self.name}_{volume}$").strip())
+
     @property
     def services(self) -> list[str]:
         """The names of all processes of ours, without servers and consoles."""

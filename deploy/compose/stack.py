@@ -11,7 +11,9 @@ from concurrent.futures import wait as wait_for
 from dataclasses import replace
 from pathlib import Path
 
+from deploy import switching
 from deploy.compose import containers, docker, front, images
+from deploy.compose.bus import ComposeBus
 from deploy.compose.containers import ONE_SHOTS, Container
 from deploy.compose.project import Project
 from deploy.local import ports
@@ -20,12 +22,16 @@ from deploy.local.processes import table
 from deploy.local.starting import Progress
 from deploy.local.waiting import holds
 
+PORT_TAKEN = "port is already allocated"
+"""What the engine says of a port that somebody took meanwhile; then the others have only begun to start."""
+
 
 class ComposeStack(Project):
     """A project that is started, changed, hurt and stopped. Only Nginx is published, on 127.0.0.1."""
 
     mode = "compose"
     patience_s = 240.0
+    drain_s = switching.DRAIN_S
 
     def __init__(self, name: str, env: Mapping[str, str] | None = None, *, env_file: Path) -> None:
         super().__init__(name, env, env_file=env_file)
@@ -55,10 +61,11 @@ class ComposeStack(Project):
     def up(self, wait_s: float = patience_s, progress: Progress = lambda ready, waiting: None) -> None:
         """Start what does not run, apply changed settings, leave the rest alone; return when all are ready.
 
-        Raises: StackError naming a port that is taken (nothing was started then), or what is not ready within `wait_s`
-        seconds (the others keep running).
+        Raises: StackError naming a port that is taken (nothing was started then), what is still on its way on the other
+        bus (all runs as before), or what is not ready within `wait_s` seconds (the others keep running).
         """
         self._check_ports()
+        self._change_bus()
         options = ("--detach", "--wait", "--remove-orphans", "--scale", f"orders-web={self.env['ORDERS_REPLICAS']}")
         with ThreadPoolExecutor(1) as pool:
             starting = pool.submit(self.compose, "up", *options, timeout_s=wait_s)
@@ -73,6 +80,16 @@ class ComposeStack(Project):
         door = next(process for process in table(env) if process.name == "nginx")
         ports.check([replace(door, more_ports=(int(env["FRONT_TLS_PORT"]),))])
 
+    def _change_bus(self) -> None:
+        """Where the data are of the other bus: close the front door, let the workers finish, and move; or refuse."""
+        new = self.env["BUS"]
+        on = {each.bus for each in self.containers() if each.pid and each.is_ours}
+        if on == {new}:
+            return
+        site = ComposeBus(self)
+        if (old := site.carrier()) not in ("", new):
+            switching.change(site, old, new, self.drain_s)
+
     def _watch(self, starting: Future[str], progress: Progress) -> None:
         while wait_for([starting], timeout=0.5).not_done:
             found = self.containers()
@@ -81,7 +98,7 @@ class ComposeStack(Project):
     def _why(self, otherwise: str) -> str:
         """Who has failed, with the last words; else what Compose said."""
         failed = [each for each in containers.of_project(self.name) if _failed(each)]
-        if not failed:
+        if not failed or PORT_TAKEN in otherwise:
             return otherwise
         told = [
             f"{each.name} is not ready ({each.state}, {each.health or f'status {each.exit_code}'})."

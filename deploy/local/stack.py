@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from deploy.local import leftovers, nginx, ports, readiness, servers, starting, supervisor_client, switching
+from deploy import switching
+from deploy.local import bus, leftovers, nginx, ports, readiness, servers, starting, supervisor_client
 from deploy.local.errors import StackError
 from deploy.local.processes import Process
 from deploy.local.render import Changes, render
@@ -28,6 +29,7 @@ class Stack(View):
 
     mode = "local"
     patience_s = 90.0
+    drain_s = switching.DRAIN_S
 
     def __enter__(self) -> Self:
         try:
@@ -65,42 +67,20 @@ class Stack(View):
         self, supervisor: Any | None, env: Mapping[str, str], processes: list[Process], wait_s: float
     ) -> Any | None:
         """Where the data are of the other bus: close the front door, let the workers finish, and move; or refuse."""
-        old, new = switching.recorded(self.layout), env["BUS"]
-        if old == "":
-            switching.record(self.layout, new)
-        if old in ("", new):
-            return supervisor
-        if supervisor is None:
-            return self._change_bus_of_stopped(env, [p for p in processes if p.service is None], wait_s)
-        running = supervisor_client.states(supervisor)
-        services = [p for p in processes if p.name in running and (p.service or p.name == "nginx")]
-        front = [p.name for p in services if "PORT" in p.env or p.name == "nginx"]
-        behind = [p.name for p in services if p.name not in front]
-        supervisor_client.stop(supervisor, front, wait_s)
-        left = switching.wait_until_empty(env, old)
-        if not left:
-            supervisor_client.stop(supervisor, behind, wait_s)
-            left = switching.wait_until_empty(env, old, 0)
-        if left:
-            for name in [name for name in running if supervisor_client.states(supervisor)[name]["pid"] == 0]:
-                supervisor.startProcess(name, False)
-            raise switching.refuse(old, new, left)
-        switching.move(env, new)
-        switching.record(self.layout, new)
+        old, new = bus.recorded(self.layout), env["BUS"]
+        if old not in ("", new):
+            supervisor = supervisor or self._with_servers_alone(env, processes, wait_s)
+            switching.change(bus.LocalSite(supervisor, env, processes, wait_s), old, new, self.drain_s)
+        bus.record(self.layout, new)
         return supervisor
 
-    def _change_bus_of_stopped(self, env: Mapping[str, str], servers_only: list[Process], wait_s: float) -> Any:
-        """With the servers alone, which must be running to be asked."""
-        backing = [process for process in servers_only if process.name != "nginx"]
-        changes = render(self.layout, env, backing)
-        ports.remember(self.layout, backing)
+    def _with_servers_alone(self, env: Mapping[str, str], processes: list[Process], wait_s: float) -> Any:
+        """They must be running to be asked."""
+        servers_only = [process for process in processes if process.service is None and process.name != "nginx"]
+        changes = render(self.layout, env, servers_only)
+        ports.remember(self.layout, servers_only)
         supervisor = self._run(None, env, changes)
-        starting.wait(supervisor, backing, env, self.layout.tail, wait_s, lambda ready, waiting: None)
-        old = switching.recorded(self.layout)
-        if left := switching.wait_until_empty(env, old, 0):
-            raise switching.refuse(old, env["BUS"], left)
-        switching.move(env, env["BUS"])
-        switching.record(self.layout, env["BUS"])
+        starting.wait(supervisor, servers_only, env, self.layout.tail, wait_s, lambda ready, waiting: None)
         return supervisor
 
     def _run(self, supervisor: Any | None, env: Mapping[str, str], changes: Changes) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from sagashop.audit.facts import Check, Fact, LetterFact, OpenWork, Tally, from_lines
-from sagashop.audit.house import DEAD_LETTERS
+from sagashop.audit.house import DEAD_LETTERS, FAILED_JOBS, FAILED_TASKS
 from sagashop.audit.join import HOUSE, Joined
 from sagashop.errors import SagashopError
 
@@ -61,7 +61,7 @@ class Auditor:
     def wait_until_quiet(self, within_s: float) -> bool:
         """Wait until nothing is under way anywhere, nor has moved between two looks; False if that takes longer.
 
-        Timers count: a parcel that waits for its carrier is work under way.
+        Timers count: a parcel that waits for its carrier is work under way. So does what nobody can tell.
         """
         deadline, before = time.monotonic() + within_s, None
         while True:
@@ -73,10 +73,11 @@ class Auditor:
             before = now
             time.sleep(LOOK_EVERY_S)
 
-    def report(self, allow_dead_letters: int = 0) -> Report:
+    def report(self, allow_dead_letters: int = 0, allow_failed: int = 0) -> Report:
         """Examine every house, and what they say together.
 
         allow_dead_letters: so many, over all houses, are not held against the shop
+        allow_failed:       so many failed tasks, and so many failed jobs, neither
         """
         started, before = time.monotonic(), self._open_work()
         answers = self._ask_all("", from_lines)
@@ -85,7 +86,7 @@ class Auditor:
         joined = Joined(facts)
         checks += [*joined.checks(), self._whole(answers), self._still(before)]
         return Report(
-            checks=list(_lenient(checks, allow_dead_letters)),
+            checks=list(_lenient(checks, allow_dead_letters, allow_failed)),
             letters=[fact for fact in facts if isinstance(fact, LetterFact)],
             orders={order.order_id: order.status for order in joined.orders.values()},
             took_s=round(time.monotonic() - started, 2),
@@ -125,12 +126,13 @@ class Auditor:
         return tally.check(HOUSE)
 
 
-def _lenient(checks: Iterable[Check], allowed: int) -> Iterator[Check]:
-    """Take the allowed dead letters out of the count of what is wrong."""
+def _lenient(checks: Iterable[Check], letters: int, failed: int) -> Iterator[Check]:
+    """Take what is allowed out of the count of what is wrong."""
+    allowed = {DEAD_LETTERS: letters, FAILED_TASKS: failed, FAILED_JOBS: failed}
     for check in checks:
-        if check.name == DEAD_LETTERS and check.wrong:
-            forgiven = min(allowed, check.wrong)
-            allowed -= forgiven
+        if check.wrong and check.name in allowed:
+            forgiven = min(allowed[check.name], check.wrong)
+            allowed[check.name] -= forgiven
             yield msgspec.structs.replace(check, wrong=check.wrong - forgiven)
         else:
             yield check

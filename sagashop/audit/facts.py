@@ -74,7 +74,11 @@ CHUNK = 500
 
 
 class OpenWork(msgspec.Struct, frozen=True, kw_only=True):
-    """What a house still has to do; `timers` have not all come yet. `tips`: the last id given in each stream."""
+    """What a house still has to do; `timers` have not all come yet. `tips`: the last id given in each stream.
+
+    elsewhere: what is under way outside its streams: tasks, jobs, messages on RabbitMQ
+    unknown:   why that cannot be told
+    """
 
     unread: int
     pending: int
@@ -82,10 +86,14 @@ class OpenWork(msgspec.Struct, frozen=True, kw_only=True):
     outbox: int
     unsettled: int
     tips: dict[str, str]
+    elsewhere: dict[str, int] = msgspec.field(default_factory=dict)
+    unknown: list[str] = msgspec.field(default_factory=list)
 
     @property
     def quiet(self) -> bool:
-        return not (self.unread or self.pending or self.timers or self.outbox or self.unsettled)
+        """Nothing to do, and nothing that might be."""
+        streams = self.unread or self.pending or self.timers or self.outbox or self.unsettled
+        return not (streams or any(self.elsewhere.values()) or self.unknown)
 
 
 class Tally:

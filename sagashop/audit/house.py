@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import ResponseError
 
 from sagashop import keys
+from sagashop.audit.elsewhere import Elsewhere
 from sagashop.audit.facts import EXAMPLES, Check, Fact, LetterFact, OpenWork, Tally
+from sagashop.errors import NotReachable
 from sagashop.messages import now_ms
 from sagashop.streams.dead_letters import DeadLetters, as_json
 
@@ -33,20 +35,23 @@ class House:
     channels:  its own streams; every group on them is looked at, also those of other services
     outbox:    how many rows wait in the outbox, or what else is out of the house and is to come back
     unsettled: how many orders are under way
+    elsewhere: where else work is under way; each is asked when there is none in those before it
     examine:   its own checks and facts
     """
 
     def __init__(self, service: str, redis: Redis, channels: Sequence[str], *,
                  outbox: Callable[[], int] = none_waiting, unsettled: Callable[[], int] = none_waiting,
+                 elsewhere: Sequence[Elsewhere] = (),
                  examine: Callable[[], Iterator[Fact]] = lambda: iter(())) -> None:  # fmt: skip
         self.service, self._redis = service, redis
         self._channels = [*channels, f"{service}.replay", f"{service}.out"]
         self._outbox, self._unsettled, self._examine = outbox, unsettled, examine
+        self._elsewhere = elsewhere
 
     def open_work(self) -> OpenWork:
         """What is still to be done, cheap enough to be asked every second."""
         waits = list(self._waiting())
-        return OpenWork(
+        here = OpenWork(
             unread=sum(unread for _, _, unread, _ in waits),
             pending=sum(pending for _, _, _, pending in waits),
             timers=int(self._redis.zcard(keys.deadlines(self.service))),
@@ -54,6 +59,17 @@ class House:
             unsettled=self._unsettled(),
             tips={channel: self._tip(channel) for channel in self._channels},
         )
+        return self._with_elsewhere(here)
+
+    def _with_elsewhere(self, work: OpenWork) -> OpenWork:
+        for place in self._elsewhere:
+            if not work.quiet:
+                break
+            try:
+                work.elsewhere[place.name] = place.waiting()
+            except NotReachable as why:
+                work.unknown.append(f"{place.name}: {why}")
+        return work
 
     def facts(self) -> Iterator[Fact]:
         """All checks of this house, and its facts."""
@@ -61,6 +77,8 @@ class House:
         yield self._timers()
         if self._outbox is not none_waiting:
             yield self._relayed()
+        for place in self._elsewhere:
+            yield from place.checks(self.service)
         yield from self._letters()
         yield from self._examine()
 
@@ -126,5 +144,5 @@ class House:
         yield from facts
 
 
-DEAD_LETTERS = "no dead letters"
-"""The one check that the auditor may be told to be lenient about."""
+DEAD_LETTERS, FAILED_TASKS, FAILED_JOBS = "no dead letters", "no failed tasks", "no failed jobs"
+"""Checks that the auditor may be told to be lenient about."""

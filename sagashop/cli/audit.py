@@ -22,13 +22,15 @@ READ_TIMEOUT_S = 60.0
               help="First wait up to so many seconds until nothing is under way.")  # fmt: skip
 @click.option("--allow-dead-letters", "allowed", type=click.IntRange(min=0), default=0, show_default=True,
               help="So many dead letters are no fault.")  # fmt: skip
+@click.option("--allow-failed", type=click.IntRange(min=0), default=0, show_default=True,
+              help="So many failed tasks, and so many failed jobs, are no fault.")  # fmt: skip
 @context
-def audit(ctx: Context, as_json: bool, wait_s: float, allowed: int) -> None:
+def audit(ctx: Context, as_json: bool, wait_s: float, allowed: int, allow_failed: int) -> None:
     """Examine the whole shop: nothing lost, doubled or left over. Status 1 where a check does not hold."""
     auditor = Auditor(FrontDoor(ctx.operator()))
     if wait_s and not auditor.wait_until_quiet(wait_s):
         click.echo(f"sagashop: after {wait_s:g} s there is still work under way; the report says which.", err=True)
-    report = auditor.report(allowed)
+    report = auditor.report(allowed, allow_failed)
     if as_json or ctx.as_json:
         click.echo(json.dumps(as_data(report), indent=2))
     else:

@@ -46,9 +46,13 @@ class RabbitBus(RedisBus):
         )  # fmt: skip
 
     def beside(self, service: str, consumer: str) -> Sequence[Callable[[threading.Event], None]]:
-        from sagashop.rabbit.dead_letters import mover
+        from sagashop.rabbit.layout import service_part
         from sagashop.rabbit.relay import Relay
+        from sagashop.tasks.burial import burial
+
+        def bury(stopping: threading.Event) -> None:
+            burial(service, self._settings, service_part(service), stopping).run(stopping)
 
         relay = Relay(service, self._settings, consumer or socket.gethostname())
         trim = trimmer(self._settings, [f"{service}.out"], groups=[GROUP])
-        return relay.run, trim, mover(self._settings, service)
+        return relay.run, trim, bury

@@ -29,7 +29,7 @@ from sagashop.messages import new_id
 from sagashop.rabbit.connection import Connection, Pauses
 from sagashop.rabbit.layout import STEPS_S, dead_queue, delay_queue, work_exchange
 from sagashop.rabbit.publisher import NotTaken, Outgoing, Publisher
-from sagashop.rabbit.topology import Topology, declare
+from sagashop.rabbit.topology import NOT_FOUND, Topology, declare
 
 log = structlog.get_logger()
 
@@ -150,6 +150,7 @@ class Consumer:
     def _opened(self, connection: Any) -> None:
         def ready(channel: Any) -> None:
             channel.add_on_close_callback(closed)
+            channel.add_on_cancel_callback(lambda _: connection.close())  # the queue is gone: declare it again
             self._answer_all()  # before it comes again
             channel.basic_qos(prefetch_count=self._jobs)
             channel.basic_consume(self._queue, self._on_message)
@@ -159,7 +160,10 @@ class Consumer:
             """The broker closes a channel whose job outlives its consumer timeout; the message comes again."""
             if connection.is_open and not self._stopping.is_set():
                 log.warning("consumer.channel_closed", queue=self._queue, error=str(why))
-                connection.ioloop.call_later(self._pauses.next_s(), reopen)
+                if getattr(why, "reply_code", 0) == NOT_FOUND:
+                    connection.close()
+                else:
+                    connection.ioloop.call_later(self._pauses.next_s(), reopen)
 
         def reopen() -> None:
             if connection.is_open:

@@ -86,13 +86,15 @@ class Prefetch:
         def ready(channel: Any) -> None:
             self._channel = channel
             channel.add_on_close_callback(closed)
+            channel.add_on_cancel_callback(lambda _: connection.close())  # the queue is gone: declare it again
             channel.basic_qos(prefetch_count=self._count)
             channel.basic_consume(self._queue, self._on_message, callback=lambda _: self._begin())
 
         def closed(channel: Any, why: BaseException) -> None:
+            """Whatever the broker had against it, a new connection begins with the declarations, and after a pause."""
             self._lost(why)
             if connection.is_open:
-                connection.channel(on_open_callback=ready)
+                connection.close()
 
         connection.channel(on_open_callback=ready)
 

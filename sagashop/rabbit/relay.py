@@ -30,7 +30,8 @@ log = structlog.get_logger()
 
 BATCH, BLOCK_MS = 500, 500
 STUCK_S = 1.0
-ABANDONED_MS = 60_000
+ABANDONED_MS, LOOK_BACK_S = 15_000, 5.0
+"""What another relay holds for so long goes out again: it is dead, or stands still. Twice does no harm."""
 Entry = tuple[str, dict[str, str] | None]
 
 _encode = msgspec.json.Encoder().encode
@@ -87,7 +88,7 @@ class Relay:
         """
         moved = 0
         if self._look_back_at <= time.monotonic():
-            self._look_back_at = float("inf")
+            self._look_back_at = time.monotonic() + LOOK_BACK_S
             self._take_over()
             moved += self._publish_from("0", None)
         return moved + self._publish_from(">", block_ms)
@@ -123,7 +124,7 @@ class Relay:
         return to_wire(source, entry_id, channel, {name: text for name, text in fields.items() if name != CHANNEL})
 
     def _take_over(self) -> None:
-        """What relays left behind that have been gone for a minute."""
+        """What relays left behind that are gone: nobody may ever come again under their name."""
         for stream in self._sources:
             left: Any = self._redis.xpending_range(stream, GROUP, "-", "+", BATCH, idle=ABANDONED_MS)
             if left:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sagashop.errors import SagashopError
 from sagashop.messages import new_id, now_ms
 from sagashop.streams.commit import Scripts, lua
-from sagashop.tasks.task import KEEP_ENDED_S, KEEP_OPEN_S, task_key
+from sagashop.tasks.task import KEEP_ENDED_S, KEEP_OPEN_S, list_of, task_key
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -78,5 +78,10 @@ class Leases:
 
     def run(self, task_id: str, what: str, holder: str, keep_s: int, *words: str | int) -> Any:
         """Call the script."""
-        arguments = [what, holder, int(self.lease_s * 1000), keep_s, *words]
-        return self._scripts.run("lease", [task_key(self._service, task_id)], arguments)
+        arguments = [what, holder, int(self.lease_s * 1000), keep_s, task_id, *words]
+        return self._scripts.run("lease", lease_keys(self._service, task_id), arguments)
+
+
+def lease_keys(service: str, task_id: str) -> list[str]:
+    """What a script touches that changes how a task stands: its row, and the lists it may be on."""
+    return [task_key(service, task_id), list_of(service, "open"), list_of(service, "failed")]

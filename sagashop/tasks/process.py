@@ -13,11 +13,10 @@ from sagashop import redis_clients
 from sagashop.health import Pulse, serve_health
 from sagashop.process import collect_rarely
 from sagashop.rabbit.consumer import Consumer, Handle
-from sagashop.rabbit.layout import dead_queue
 from sagashop.rabbit.publisher import Publisher
 from sagashop.rabbit.topology import Topology
 from sagashop.settings import Settings
-from sagashop.tasks.burial import Burial
+from sagashop.tasks.burial import burial
 from sagashop.tasks.relay import Relay
 from sagashop.worker import run_beside
 
@@ -38,7 +37,7 @@ def run(service: str, queue: str, settings: Settings, make: Callable[[threading.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     consumer = Consumer(settings.rabbitmq_url, service, queue, make(stopping), topology=topology, jobs=jobs)
-    loops = (_relay(service, queue, settings).run, _burial(service, settings, topology, stopping), *beside)
+    loops = (_relay(service, queue, settings).run, burial(service, settings, topology, stopping).run, *beside)
     threads = [threading.Thread(target=run_beside, args=(loop, stopping, crashed), daemon=True) for loop in loops]
     with serve_health(settings.bind_host, settings.health_port, pulse):
         for thread in threads:
@@ -56,9 +55,3 @@ def _relay(service: str, queue: str, settings: Settings) -> Relay:
     channel = f"{service}.{queue}"
     ledger, blocking = redis_clients.ledger(settings), redis_clients.blocking(settings)
     return Relay(service, channel, ledger, blocking, Publisher(settings.rabbitmq_url, f"{channel} relay"))
-
-
-def _burial(service: str, settings: Settings, topology: Topology, stopping: threading.Event) -> Loop:
-    burial = Burial(service, redis_clients.ledger(settings), stopping)
-    name = dead_queue(service).removeprefix(f"{service}.")
-    return Consumer(settings.rabbitmq_url, service, name, burial.handle, topology=topology).run

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from sagashop import keys
-from sagashop.effects import Command, Effects, Expect, Put, Rows
+from sagashop.effects import Command, Effects, Enlist, Expect, Put, Rows, Strike
 from sagashop.messages import Message, new_id, now_ms
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -60,6 +60,11 @@ def task_key(service: str, task_id: str) -> str:
     return keys.own(service, "task", task_id)
 
 
+def list_of(service: str, status: Literal["open", "failed"]) -> str:
+    """Sorted set of the ids of tasks that are not over, or that failed; some of them may have expired since."""
+    return keys.own(service, "tasks", status)
+
+
 def task_from(task_id: str, row: Mapping[str, str]) -> Task | None:
     """The task in its row; None where there is none (any more)."""
     return msgspec.convert({"task_id": task_id, **row}, Task, strict=False) if row else None
@@ -74,7 +79,10 @@ def opened(service: str, message: TaskMessage, owner: str) -> Effects:
     }  # fmt: skip
     return Effects(
         expect=[Expect(row, "status", None)],
-        write=[Put(row, fields, ttl_s=KEEP_OPEN_S)],
+        write=[
+            Put(row, fields, ttl_s=KEEP_OPEN_S),
+            Enlist(list_of(service, "open"), message.task_id, KEEP_OPEN_S),
+        ],
         emit=[Command(message, id=message.task_id)],
     )
 
@@ -83,7 +91,8 @@ def cancelled(service: str, task: Task) -> Effects:
     """An open task is over. Without `holder`, what its worker still says or makes of it has no effect."""
     row = task_key(service, task.task_id)
     fields: dict[str, str | int] = {"status": "cancelled", "holder": "", "note": "", "ended_ms": now_ms()}
-    return Effects(expect=[Expect(row, "status", task.status)], write=[Put(row, fields, ttl_s=KEEP_ENDED_S)])
+    off = Strike(list_of(service, "open"), task.task_id)
+    return Effects(expect=[Expect(row, "status", task.status)], write=[Put(row, fields, ttl_s=KEEP_ENDED_S), off])
 
 
 def reopened(service: str, message: Message, rows: Rows) -> Effects:
@@ -100,4 +109,10 @@ def reopened(service: str, message: Message, rows: Rows) -> Effects:
     fields: dict[str, str | int] = {
         "status": "queued", "attempt": 0, "progress": 0, "note": "waits for a worker", "reason": "",
     }  # fmt: skip
-    return again + Effects(expect=[Expect(row, "status", "failed")], write=[Put(row, fields, ttl_s=KEEP_OPEN_S)])
+    moved = (
+        Strike(list_of(service, "failed"), message.task_id),
+        Enlist(list_of(service, "open"), message.task_id, KEEP_OPEN_S),
+    )
+    return again + Effects(
+        expect=[Expect(row, "status", "failed")], write=[Put(row, fields, ttl_s=KEEP_OPEN_S), *moved]
+    )

@@ -6,6 +6,7 @@ from flask import Flask
 
 from sagashop import redis_clients
 from sagashop import settings as env
+from sagashop.audit.elsewhere import elsewhere
 from sagashop.audit.house import House
 from sagashop.audit.web import audit_blueprint
 from sagashop.bus import Bus, connect_bus
@@ -28,7 +29,7 @@ def create(settings: Settings | None = None, *, bus: Bus | None = None) -> Flask
         blueprints=[
             figures(bus or connect_bus(settings)),
             admin_blueprint(SERVICE, ledger, [], TOPOLOGY),
-            audit_blueprint(House(SERVICE, ledger, [])),
+            audit_blueprint(House(SERVICE, ledger, [], elsewhere=elsewhere(SERVICE, settings, ledger, TOPOLOGY))),
         ],
         checks={"redis-ledger": redis_clients.check("redis-ledger", ledger)},
         sessions=Sessions(session, settings.session_ttl_s, settings.session_max_s),

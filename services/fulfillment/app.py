@@ -6,6 +6,7 @@ from flask import Flask
 
 from sagashop import redis_clients, sql
 from sagashop import settings as env
+from sagashop.audit.elsewhere import elsewhere
 from sagashop.audit.web import audit_blueprint
 from sagashop.bus import Bus, connect_bus
 from sagashop.sessions import Sessions
@@ -35,7 +36,7 @@ def create(settings: FulfillmentSettings | None = None, *, bus: Bus | None = Non
             stock(stockroom),
             shipping(Shipments(stockroom, engine)),
             admin_blueprint(SERVICE, ledger, CHANNELS, TOPOLOGY),
-            audit_blueprint(audit.house(ledger, engine, CHANNELS)),
+            audit_blueprint(audit.house(ledger, engine, CHANNELS, elsewhere(SERVICE, settings, ledger, TOPOLOGY))),
         ],
         checks={
             "redis-ledger": redis_clients.check("redis-ledger", ledger),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from contracts.fulfillment import (
     StockReserved,
 )
 from contracts.orders import Item
+from sagashop.audit.elsewhere import Elsewhere
 from sagashop.audit.facts import Check, Fact, GoodsFact, Tally
 from sagashop.audit.house import House
 from sagashop.audit.past import Past
@@ -46,13 +47,16 @@ _kinds: list[type[Message]] = [*STATUS_AFTER, StockAdjusted]
 _decoders = {kind.__name__: msgspec.json.Decoder(kind) for kind in _kinds}
 
 
-def house(redis: Redis, engine: Engine, channels: list[str]) -> House:
+def house(redis: Redis, engine: Engine, channels: list[str], elsewhere: Sequence[Elsewhere] = ()) -> House:
     """The house as the auditor sees it."""
 
     def waiting() -> int:
         return int(load_rows(redis, [store.PARCELS])[store.PARCELS].get("waiting", 0))
 
-    return House(SERVICE, redis, channels, outbox=waiting, examine=lambda: FulfillmentAudit(redis, engine).facts())
+    return House(
+        SERVICE, redis, channels, outbox=waiting, elsewhere=elsewhere,
+        examine=lambda: FulfillmentAudit(redis, engine).facts(),
+    )  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -6,9 +6,11 @@ from flask import Flask
 
 from sagashop import keys, redis_clients
 from sagashop import settings as env
+from sagashop.audit.elsewhere import elsewhere
 from sagashop.audit.house import House
 from sagashop.audit.web import audit_blueprint
 from sagashop.bus import Bus, connect_bus
+from sagashop.jobs.audit import JobsUnderWay
 from sagashop.jobs.queue import JobQueue
 from sagashop.jobs.web import jobs_blueprint
 from sagashop.sessions import Sessions
@@ -31,6 +33,8 @@ def create(settings: NotificationsSettings | None = None, *, bus: Bus | None = N
     settings = settings or env.load(NotificationsSettings)
     ledger, session = redis_clients.ledger(settings), redis_clients.session(settings)
     queue, bus = JobQueue(SERVICE, ledger, admit_percent=settings.admit_memory_percent), bus or connect_bus(settings)
+    outside = [JobsUnderWay(queue), *elsewhere(SERVICE, settings, ledger, TOPOLOGY)]
+    house = House(SERVICE, ledger, [], outbox=lambda: int(ledger.xlen(keys.stream(CHANNEL))), elsewhere=outside)
     return create_app(
         SERVICE,
         settings,
@@ -42,7 +46,7 @@ def create(settings: NotificationsSettings | None = None, *, bus: Bus | None = N
             caught_mails(Catcher(settings.mail_catcher_url)),
             jobs_blueprint(queue),
             admin_blueprint(SERVICE, ledger, [CHANNEL], TOPOLOGY),
-            audit_blueprint(House(SERVICE, ledger, [], outbox=lambda: int(ledger.xlen(keys.stream(CHANNEL))))),
+            audit_blueprint(house),
         ],
         checks={
             "redis-ledger": redis_clients.check("redis-ledger", ledger),

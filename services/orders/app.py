@@ -6,9 +6,11 @@ from flask import Flask
 
 from sagashop import redis_clients, sql
 from sagashop import settings as env
+from sagashop.audit.elsewhere import elsewhere
 from sagashop.audit.web import audit_blueprint
 from sagashop.bus import Bus, connect_bus
 from sagashop.sessions import Sessions
+from sagashop.tasks.audit import TasksUnderWay
 from sagashop.tasks.desk import Tasks
 from sagashop.tasks.documents import Documents
 from sagashop.tasks.web import tasks_blueprint
@@ -30,6 +32,7 @@ def create(settings: OrdersSettings | None = None, *, bus: Bus | None = None) ->
     desk = Desk(settings, bus or connect_bus(settings), sql.engine(settings.database_url))
     tasks, documents = Tasks(desk.bus, "orders"), Documents(desk.engine)
     ledger, session = redis_clients.ledger(settings), redis_clients.session(settings)
+    outside = [TasksUnderWay("orders", ledger), *elsewhere("orders", settings, ledger, TOPOLOGY)]
     return create_app(
         "orders",
         settings,
@@ -39,7 +42,7 @@ def create(settings: OrdersSettings | None = None, *, bus: Bus | None = None) ->
             tasks_blueprint(tasks, documents, PREFIX),
             operators(desk),
             admin_blueprint("orders", ledger, CHANNELS, TOPOLOGY),
-            audit_blueprint(audit.house(ledger, desk.engine, settings.saga, CHANNELS)),
+            audit_blueprint(audit.house(ledger, desk.engine, settings.saga, CHANNELS, outside)),
         ],
         checks={
             "redis-ledger": redis_clients.check("redis-ledger", ledger),

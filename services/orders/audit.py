@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy import Engine, func, select
 
+from sagashop.audit.elsewhere import Elsewhere
 from sagashop.audit.facts import Check, Fact, OrderFact, Tally
 from sagashop.audit.house import House
 from sagashop.audit.past import Past
@@ -26,10 +27,10 @@ SERVICE = "orders"
 MAY_BE_UNDONE = frozenset({Status.ASKED, Status.OWED, Status.RECALLED, Status.DONE})
 
 
-def house(redis: Redis, engine: Engine, saga: Saga, channels: list[str]) -> House:
+def house(redis: Redis, engine: Engine, saga: Saga, channels: list[str], elsewhere: Sequence[Elsewhere] = ()) -> House:
     """The house as the auditor sees it."""
     return House(
-        SERVICE, redis, channels, unsettled=lambda: _unsettled(engine),
+        SERVICE, redis, channels, unsettled=lambda: _unsettled(engine), elsewhere=elsewhere,
         examine=lambda: OrdersAudit(redis, engine, saga).facts(),
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ from flask import Flask
 
 from sagashop import redis_clients, sql
 from sagashop import settings as env
+from sagashop.audit.elsewhere import elsewhere
 from sagashop.audit.web import audit_blueprint
 from sagashop.bus import Bus, connect_bus
 from sagashop.sessions import Sessions
@@ -32,7 +33,7 @@ def create(settings: PaymentsSettings | None = None, *, bus: Bus | None = None) 
             own_account(bus, Teller(bus, settings.terms), engine),
             all_accounts(bus, engine),
             admin_blueprint("payments", ledger, CHANNELS, TOPOLOGY),
-            audit_blueprint(audit.house(ledger, engine, CHANNELS)),
+            audit_blueprint(audit.house(ledger, engine, CHANNELS, elsewhere("payments", settings, ledger, TOPOLOGY))),
         ],
         checks={
             "redis-ledger": redis_clients.check("redis-ledger", ledger),

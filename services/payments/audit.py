@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, func, select
 
 from contracts.payments import PaymentAuthorized, PaymentCaptured, PaymentDeclined, PaymentRefunded, PaymentReleased
+from sagashop.audit.elsewhere import Elsewhere
 from sagashop.audit.facts import Check, Fact, PaymentFact, Tally
 from sagashop.audit.house import House
 from sagashop.audit.past import Past
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 SERVICE = "payments"
 
 
-def house(redis: Redis, engine: Engine, channels: list[str]) -> House:
+def house(redis: Redis, engine: Engine, channels: list[str], elsewhere: Sequence[Elsewhere] = ()) -> House:
     """The house as the auditor sees it."""
-    return House(SERVICE, redis, channels, examine=lambda: PaymentsAudit(redis, engine).facts())
+    return House(SERVICE, redis, channels, elsewhere=elsewhere, examine=lambda: PaymentsAudit(redis, engine).facts())
 
 
 class PaymentsAudit:

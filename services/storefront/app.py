@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from sagashop import log, redis_clients, sql
+from sagashop.audit.elsewhere import elsewhere
 from sagashop.audit.web import audit_blueprint
 from sagashop.bus import Bus, connect_bus
 from sagashop.sessions import Sessions
@@ -55,7 +56,7 @@ def build(settings: StorefrontSettings, bus: Bus, passwords: Passwords) -> Flask
         blueprints=[
             *blueprints(shop),
             admin_blueprint("storefront", ledger, CHANNELS, TOPOLOGY),
-            audit_blueprint(audit.house(ledger, engine, CHANNELS)),
+            audit_blueprint(audit.house(ledger, engine, CHANNELS, elsewhere("storefront", settings, ledger, TOPOLOGY))),
         ],
         checks={"redis-session": check_sessions, "sql": sql.check(engine)},
         sessions=Sessions(redis, settings.session_ttl_s, settings.session_max_s),

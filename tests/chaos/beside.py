@@ -34,6 +34,12 @@ class Beside:
         return self.log.count(f'"event":"{event}"')
 
 
+def settings_of(stack: Stack, process: str) -> dict[str, str]:
+    """The variables that the stack gives one of its processes."""
+    told: dict[str, str] = json.loads(stack.layout.spec(process).read_text())["env"]
+    return told
+
+
 @contextmanager
 def beside(stack: Stack, like: str, folder: Path, **changes: str) -> Iterator[Beside]:
     """Start what the stack runs as `like`, with these variables changed; it ends with the context."""

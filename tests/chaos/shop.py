@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any, TypeVar
 
+import pika
 import redis
 
 from deploy.deployment import Deployment
@@ -30,6 +32,18 @@ class ShopUnderTest:
         self.cheap = new_product(self.operator, price_cents=10, stock=50_000)
         self.dear = new_product(self.operator, price_cents=150_000, stock=5_000)
         self.scarce = new_product(self.operator, price_cents=10, stock=0)
+
+    @property
+    def bus(self) -> str:
+        """`redis` or `rabbitmq`."""
+        return self.stack.env["BUS"]
+
+    @contextmanager
+    def rabbitmq(self) -> Iterator[Any]:
+        """A channel of RabbitMQ's administrator, to look and meddle."""
+        url = pika.URLParameters(self.stack.addresses["RABBITMQ_URL"])
+        with closing(pika.BlockingConnection(url)) as connection:
+            yield connection.channel()
 
     def ledger(self) -> redis.Redis:
         """A client that may do everything; it does not retry by itself."""

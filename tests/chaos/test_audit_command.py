@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
+import pytest
 import redis
 from click.testing import CliRunner, Result
 
@@ -39,3 +44,38 @@ def test_a_sound_shop_is_status_0_and_a_dead_letter_is_1_unless_allowed(
         assert audit(shop, "--allow-dead-letters", "1").exit_code == 0
     finally:
         ledger.delete(letters)
+
+
+@contextmanager
+def stopped(shop: ShopUnderTest) -> Iterator[None]:
+    shop.stack.stop("rabbitmq")
+    try:
+        yield
+    finally:
+        shop.stack.start("rabbitmq")
+
+
+@contextmanager
+def frozen(shop: ShopUnderTest) -> Iterator[None]:
+    """It keeps its connections, takes new ones, and answers nothing."""
+    shop.stack.signal("rabbitmq", signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        shop.stack.signal("rabbitmq", signal.SIGCONT)
+
+
+@pytest.mark.parametrize("away", [stopped, frozen])
+def test_a_rabbitmq_that_does_not_answer_is_named_and_not_waited_for(
+    shop: ShopUnderTest, away: Callable[[ShopUnderTest], AbstractContextManager[None]]
+) -> None:
+    shop.settle()
+    with away(shop):
+        began = time.monotonic()
+        report = json.loads(audit(shop, "--wait", "1", "--json").stdout)
+        took_s = time.monotonic() - began
+    wrong = [check for check in report["checks"] if check["wrong"]]
+    assert {check["name"] for check in wrong} == {"nothing waits on RabbitMQ"}
+    assert all("what waits there is not known" in check["examples"][0] for check in wrong)
+    assert took_s < 30
+    shop.settle()

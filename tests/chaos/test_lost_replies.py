@@ -10,7 +10,7 @@ import pytest
 from sagashop import settings as env
 from services.orders.app import create
 from services.orders.settings import OrdersSettings
-from tests.chaos.beside import beside
+from tests.chaos.beside import beside, settings_of
 from tests.chaos.load import Load
 from tests.chaos.proxy import LossyProxy
 from tests.chaos.shop import LocalShop
@@ -22,7 +22,7 @@ def test_a_worker_that_loses_answers_to_its_reads_and_commits_doubles_nothing(
     shop: LocalShop, tmp_path: Path, service: str
 ) -> None:
     name = f"{service}-worker"
-    told = json.loads(shop.stack.layout.spec(name).read_text())["env"]
+    told = settings_of(shop.stack, name)
     load = Load(shop, orders=200, per_s=40, seed=5)
     shop.stack.stop(name)
     try:
@@ -41,7 +41,7 @@ def test_a_worker_that_loses_answers_to_its_reads_and_commits_doubles_nothing(
 
 
 def test_an_order_whose_answer_was_lost_and_which_is_sent_again_is_one_order(shop: LocalShop) -> None:
-    told = json.loads(shop.stack.layout.spec("orders-web-1").read_text())["env"]
+    told = settings_of(shop.stack, "orders-web-1")
     customer = shop.people.customer()
     before = len(shop.settle().orders)
     with LossyProxy(told["REDIS_LEDGER_URL"], words=["EVALSHA"], one_in=3, seed=6) as proxy:

@@ -6,51 +6,52 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
 
-from sagashop import keys
-from tests.chaos.beside import beside
+from tests.chaos.beside import beside, settings_of
 from tests.chaos.load import Load
 from tests.chaos.shop import LocalShop
+from tests.chaos.waiting import HEARTBEAT_S, Waiting
 from tests.conftest import QUICK
 from tests.servers import eventually
 
-VISIBILITY_S = float(QUICK["VISIBILITY_S"])
+AWAY_S = {"redis": float(QUICK["VISIBILITY_S"]) * 2.5, "rabbitmq": HEARTBEAT_S * 3.5}
+"""Longer than it takes until the bus gives its work to others."""
+PAUSE_S = {"redis": 0.01, "rabbitmq": 1.0}
 
 
-def stop_at_work(ledger: redis.Redis, pid: int, service: str, consumer: str) -> None:
+def stop_at_work(pid: int, waiting: Waiting, consumer: str) -> None:
     """SIGSTOP the worker at a moment when it holds entries that it has not committed."""
-    stream = keys.stream(f"{service}.commands")
 
     def caught() -> bool:
         os.kill(pid, signal.SIGSTOP)
-        held: Any = ledger.xpending_range(stream, service, "-", "+", 10, consumername=consumer)
+        held = waiting.held_by(consumer)
         if not held:
             os.kill(pid, signal.SIGCONT)
-        return bool(held)
+        return held
 
-    eventually(caught, deadline_s=30, every_s=0.01)
+    eventually(caught, deadline_s=30, every_s=PAUSE_S[waiting.bus])  # it must get on, too
 
 
 @pytest.mark.parametrize("service", ["payments", "fulfillment"])
-def test_a_worker_stopped_beyond_the_visibility_time_and_resumed_doubles_nothing(
+def test_a_worker_stopped_until_it_was_replaced_and_then_resumed_doubles_nothing(
     shop: LocalShop, ledger: redis.Redis, tmp_path: Path, service: str
 ) -> None:
-    name = f"{service}-worker"
-    load = Load(shop, orders=600, per_s=60, seed=4)
-    with beside(shop.stack, name, tmp_path, WORKER_NAME=f"{name}-2") as successor:
-        eventually(lambda: successor.logged("worker.started"), deadline_s=30)
-        pid = shop.stack.pid(name)
+    name, zombie_name = f"{service}-worker", f"{service}-worker-2"
+    load, waiting = Load(shop, orders=600, per_s=60, seed=4), Waiting(shop, ledger, service)
+    rabbitmq = f"{settings_of(shop.stack, name)['RABBITMQ_URL']}?heartbeat={HEARTBEAT_S}"
+    with beside(shop.stack, name, tmp_path, WORKER_NAME=zombie_name, RABBITMQ_URL=rabbitmq) as zombie:
+        eventually(lambda: zombie.logged("worker.started"), deadline_s=30)
         with load.running():
             for _ in range(2):
-                stop_at_work(ledger, pid, service, f"{name}-1")
+                stop_at_work(zombie.pid, waiting, zombie_name)
                 try:
-                    time.sleep(VISIBILITY_S * 2.5)
+                    time.sleep(AWAY_S[shop.bus])
                 finally:
-                    os.kill(pid, signal.SIGCONT)
+                    os.kill(zombie.pid, signal.SIGCONT)
         shop.assert_nothing_lost(load.accepted)
-        assert successor.logged("entry.taken_over"), "the successor has taken nothing over"
-    assert shop.stack.pid(name) == pid
+        assert zombie.pid, "it lives"
+    successors = "".join(line.decode() for who, line in shop.stack.everything_logged() if who == name)
+    assert waiting.taken_over(successors), "the successor has taken nothing over"

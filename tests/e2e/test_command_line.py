@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from deploy.deployment import Deployment
 from sagashop.cli import main
 from sagashop.cli.shop import Shop
+from tests.e2e.conftest import Run, read
 from tests.people import new_product, planted
 from tests.servers import eventually
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(stack: Deployment) -> Run:
-    def invoke(*arguments: str, ok: bool = True) -> Result:
-        result = CliRunner().invoke(main, ["--env-file", str(stack.env_file), "--url", stack.url, *arguments])
-        assert (result.exit_code == 0) is ok, result.output
-        return result
-
-    return invoke
-
-
-def read(result: Result) -> Any:
-    return json.loads(result.stdout)
 
 
 def test_an_order_is_created_watched_and_shown(run: Run, operator: Shop) -> None:

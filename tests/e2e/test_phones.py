@@ -50,7 +50,8 @@ def test_while_rabbitmq_is_away_devices_are_registered_and_messages_wait(
     try:
         device = customer.post("/api/notifications/devices", {"name": "My phone"})
         place(customer, sku)
-        eventually(lambda: customer.get("/api/notifications/mine")["items"], deadline_s=20)
+        if stack.env["BUS"] == "redis":  # else the order's events wait, too
+            eventually(lambda: customer.get("/api/notifications/mine")["items"], deadline_s=20)
         assert connect(customer, device).closed_with()[0] == 1013
     finally:
         stack.start("rabbitmq")

@@ -15,7 +15,6 @@ from sagashop.buses import WrongBus, claim
 from sagashop.effects import Add, Effects
 from sagashop.health import Pulse
 from sagashop.messages import Envelope, now_ms
-from sagashop.rabbit.dead_letters import mover
 from sagashop.rabbit.events import bus_part, inbox_queue
 from sagashop.rabbit.fence import Fence
 from sagashop.rabbit.layout import dead_queue
@@ -23,6 +22,7 @@ from sagashop.rabbit.relay import to_wire
 from sagashop.rabbit.topology import declare
 from sagashop.settings import Settings
 from sagashop.streams.commit import straight
+from sagashop.tasks.burial import DIED
 from sagashop.worker import Worker
 from tests.integration.rabbit_toy import BLOCK_MS, QUEUE, RabbitToy
 from tests.integration.toy import COMMANDS, NEWS, Count, Counted, Move, News, Toy, handlers, row
@@ -209,7 +209,8 @@ def test_what_rabbitmq_sets_aside_is_among_the_dead_letters_of_the_service(toy: 
         method, *_ = eventually(lambda: _one(channel))
         channel.basic_reject(method.delivery_tag, requeue=False)  # as the delivery limit does
     stopping = threading.Event()
-    thread = threading.Thread(target=mover(toy.settings, "toy"), args=(stopping,), daemon=True)
+    *_, bury = toy.bus.beside("toy", "toy-1")
+    thread = threading.Thread(target=bury, args=(stopping,), daemon=True)
     thread.start()
     try:
         eventually(lambda: len(toy.letters))
@@ -217,8 +218,19 @@ def test_what_rabbitmq_sets_aside_is_among_the_dead_letters_of_the_service(toy: 
         stopping.set()
         thread.join(10)
     (letter,) = toy.letters.page()
-    assert (letter.source, letter.fields["type"], letter.reason) == (QUEUE, "Count", "RabbitMQ set it aside: rejected")
+    assert (letter.source, letter.fields["type"], letter.reason) == (QUEUE, "Count", f"{DIED} (RabbitMQ: rejected)")
     assert toy.server.depth(dead_queue("toy")) == 0
+    assert toy.redis.zscore(keys.fence("toy"), letter.entry), "a copy that comes late would be handled all the same"
+
+
+def test_a_worker_whose_queue_vanishes_makes_it_again_and_goes_on(toy: RabbitToy) -> None:
+    worker = toy.worker()
+    toy.tell(Count("a"))
+    assert toy.work(worker)
+    with toy.server.channel() as channel:
+        channel.queue_delete(QUEUE)
+    toy.bus.publish([_sealed(Count("a"))])
+    eventually(lambda: toy.work(worker) and toy.row("a") == {"n": "2"})
 
 
 def _one(channel: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,11 @@ class House:
 class AuditedShop:
     """A small shop with a past: one completed order of each fate. `get` is the auditor's way in."""
 
-    def __init__(self, ledger: str, session: str, folder: Path) -> None:
+    def __init__(self, ledger: str, session: str, rabbitmq: Callable[[str], str], folder: Path) -> None:
         def told(name: str) -> dict[str, Any]:
             url = f"sqlite:///{folder}/{name}.db"
-            return {"redis_ledger_url": ledger, "redis_session_url": session, "database_url": url, "visibility_s": 0.05}
+            servers = {"redis_ledger_url": ledger, "redis_session_url": session, "rabbitmq_url": rabbitmq(name)}
+            return {**servers, "database_url": url, "visibility_s": 0.05}
 
         by_orders = OrdersSettings(**told("orders"))
         by_payments = PaymentsSettings(**told("payments"))

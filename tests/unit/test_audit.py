@@ -10,10 +10,11 @@ from sqlalchemy import delete, select, update
 
 from contracts.orders import RefundPayment, ReserveStock, SagaMoved
 from contracts.payments import PaymentCaptured, PaymentRefunded
+from deploy.walls_rabbit import PARTS
 from sagashop import keys
 from sagashop.audit.auditor import Auditor
 from sagashop.audit.facts import from_lines
-from sagashop.audit.house import DEAD_LETTERS, House
+from sagashop.audit.house import DEAD_LETTERS, FAILED_TASKS, House
 from sagashop.journal import journal, read_models
 from sagashop.saga import Change, Status
 from services.fulfillment import store as goods
@@ -22,6 +23,7 @@ from services.orders import store as desk
 from services.orders.readmodel import order_list
 from services.payments import store as money
 from services.payments.postings import table as postings
+from tests.rabbit import RabbitServer
 from tests.servers import RedisServer
 from tests.unit.audit_world import SERVICES, AuditedShop
 
@@ -35,10 +37,17 @@ GROUPS = "every group has read and acknowledged everything"
 
 
 @pytest.fixture(scope="module")
-def whole(ledger_server: RedisServer, session_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+def whole(
+    ledger_server: RedisServer,
+    session_server: RedisServer,
+    rabbit_server: RabbitServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Shop:
     with ledger_server.client() as client:
         client.flushall()
-    shop = AuditedShop(ledger_server.url, session_server.url, tmp_path_factory.mktemp("audit"))
+    rabbit_server.purge(queue.name for part in PARTS.values() for queue in part.queues)
+    folder = tmp_path_factory.mktemp("audit")
+    shop = AuditedShop(ledger_server.url, session_server.url, rabbit_server.url, folder)
     return shop.open().remember()
 
 
@@ -58,7 +67,7 @@ def test_an_honest_shop_passes_with_an_order_of_every_fate(shop: Shop) -> None:
         shop.cancelled: "cancelled",
     }
     assert shop.auditor.wait_until_quiet(5)
-    idle = {"no timer is overdue", "the outbox is empty", DEAD_LETTERS}
+    idle = {"no timer is overdue", "the outbox is empty", "every task is over", FAILED_TASKS, DEAD_LETTERS}
     assert all(check.looked_at for check in report.checks if check.name not in idle), "a check that looks at nothing"
 
 
