@@ -21,12 +21,13 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from structlog.contextvars import bound_contextvars
 
-from sagashop.errors import MalformedMessage, NotReachable, SagashopError, Unavailable
-from sagashop.messages import Catalogue, Envelope
+from sagashop.errors import NotReachable, SagashopError, Unavailable
+from sagashop.messages import Catalogue
 from sagashop.rabbit.consumer import GiveUp, Later, Received
 from sagashop.rabbit.layout import STEPS_S
 from sagashop.tasks.documents import Document, Documents
 from sagashop.tasks.lease import Lease, Leases, Lost
+from sagashop.tasks.opening import opened
 from sagashop.tasks.task import TaskMessage
 
 log = structlog.get_logger()
@@ -63,14 +64,6 @@ class Done(msgspec.Struct, frozen=True):
 
 
 Job = Callable[[Any, Work], Done]
-
-
-def opened(catalogue: Catalogue, received: Received) -> Envelope:
-    """The message in a delivery. Raises: GiveUp where it cannot be read."""
-    try:
-        return catalogue.open(msgspec.json.decode(received.body, type=dict[str, str]))
-    except (MalformedMessage, ValueError) as wrong:
-        raise GiveUp(f"malformed: {wrong}") from wrong
 
 
 class Runner:

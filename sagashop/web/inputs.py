@@ -19,14 +19,12 @@ import msgspec
 from flask import request
 
 from sagashop.errors import InvalidRequest, Problem, TooLarge
+from sagashop.web import shapes
 
 View = TypeVar("View", bound=Callable[..., Any])
+Input = shapes.Input
 Answer = Any
 """A struct, `(struct, status)`, `(struct, status, headers)`, or anything else Flask takes."""
-
-
-class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of request bodies and queries: a field we do not know is an error, not a silent misunderstanding."""
 
 
 class MalformedJson(Problem):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import redis
 import structlog
 from flask import Flask, Response
@@ -10,7 +12,6 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from sagashop import log as logs
-from sagashop import sql
 from sagashop.errors import NotReachable, Problem, TooLarge, Unavailable
 
 TYPE_PREFIX = "https://sagashop.example/problems/"
@@ -22,7 +23,6 @@ SERVER_GONE = (
     redis.TimeoutError,
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ReadOnlyError,
-    *sql.GONE,
     NotReachable,
 )
 """A server we need is down, full or silent: 503, and the client may try again."""
@@ -32,7 +32,7 @@ def install(app: Flask) -> None:
     """Answer every error of this app as a problem."""
     app.register_error_handler(Problem, respond)
     app.register_error_handler(HTTPException, _from_http)
-    for error in SERVER_GONE:
+    for error in (*SERVER_GONE, *_database_gone()):
         app.register_error_handler(error, _from_server)
     app.register_error_handler(Exception, _from_bug)
 
@@ -40,6 +40,12 @@ def install(app: Flask) -> None:
 def respond(problem: Problem) -> Response:
     """The answer for a problem."""
     return _response(problem.kind, problem.status, problem.title, problem.detail, problem.headers, **problem.extra)
+
+
+def _database_gone() -> tuple[type[Exception], ...]:
+    """The same of a database. A service that has none does not load the library of the others for its errors."""
+    sql = sys.modules.get("sagashop.sql")
+    return sql.GONE if sql else ()
 
 
 def _response(kind: str, status: int, title: str, detail: str, headers: dict[str, str], **extra: object) -> Response:

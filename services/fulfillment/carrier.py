@@ -20,7 +20,7 @@ from sagashop.errors import Unavailable
 from sagashop.messages import Catalogue
 from sagashop.rabbit.consumer import GiveUp, Later, Received
 from sagashop.tasks import process
-from sagashop.tasks.runner import opened
+from sagashop.tasks.opening import opened
 from services.fulfillment.calling import Cancelled, Carrier, CarrierAway, CarrierRefused
 from services.fulfillment.messages import QUEUE, WORK, BookParcel, ParcelTaken
 from services.fulfillment.settings import FulfillmentSettings

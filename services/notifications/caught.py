@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import requests
 from flask import Blueprint, Response
 from msgspec import Struct
 
@@ -77,6 +76,8 @@ class Catcher:
     def _get(self, path: str) -> Any:
         if not self._url:
             raise NoCatcher
+        import requests  # when an operator first looks at the mails; this process has no other use for it
+
         try:
             answer = requests.get(self._url + path, timeout=TIMEOUT_S)
         except requests.RequestException as error:

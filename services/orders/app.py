@@ -17,7 +17,8 @@ from sagashop.tasks.web import tasks_blueprint
 from sagashop.web.admin import admin_blueprint
 from sagashop.web.app import create_app
 from services.orders import audit
-from services.orders.paperwork import PREFIX, paperwork
+from services.orders.messages import PREFIX
+from services.orders.paperwork import paperwork
 from services.orders.routes import Desk, customers, operators
 from services.orders.settings import OrdersSettings
 from services.orders.topology import TOPOLOGY

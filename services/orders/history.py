@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import msgspec
 from sqlalchemy import Engine
@@ -14,9 +15,11 @@ from sagashop.errors import NotFound
 from sagashop.journal import JournalRow
 from sagashop.messages import Message
 from sagashop.saga import Saga
-from sagashop.web.auth import Who
 from services.orders import store
 from services.orders.domain import EVENTS, Order, evolve
+
+if TYPE_CHECKING:  # workers read histories, too, and load no Flask for it
+    from sagashop.web.auth import Who
 
 _decoders = {event.__name__: msgspec.json.Decoder(event) for event in EVENTS}
 

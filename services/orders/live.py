@@ -28,7 +28,7 @@ from sagashop.web.inputs import Answer, accepts, invalid
 from services.orders.domain import SETTLED, Order, OrderStatus
 from services.orders.feed import Event, Feed, Watcher
 from services.orders.history import NoOrder, Orders
-from services.orders.paperwork import PREFIX
+from services.orders.messages import PREFIX
 from services.orders.settings import OrdersSettings
 
 RETRY_MS = 2_000

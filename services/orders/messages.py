@@ -7,6 +7,8 @@ from typing import ClassVar, Literal
 from sagashop.tasks.task import TaskMessage
 
 QUEUE = "tasks"
+PREFIX = "/api/orders/tasks"
+"""Where they are found over HTTP."""
 Format = Literal["csv", "xlsx"]
 
 

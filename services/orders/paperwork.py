@@ -17,9 +17,8 @@ from sagashop.web.auth import require_login, require_operator
 from sagashop.web.inputs import Answer, Input, accepts, invalid
 from services.orders.domain import OrderStatus
 from services.orders.history import NoOrder, Orders
-from services.orders.messages import Format, MakeInvoice, MakeSalesReport
+from services.orders.messages import PREFIX, Format, MakeInvoice, MakeSalesReport
 
-PREFIX = "/api/orders/tasks"
 INVOICED = frozenset({OrderStatus.CONFIRMED, OrderStatus.COMPLETED})
 LONGEST_DAYS = 3 * 366
 

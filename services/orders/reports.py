@@ -14,7 +14,6 @@ from typing import IO, Any
 
 from msgspec import Struct
 from sqlalchemy import Engine, and_, func, or_, select
-from xlsxwriter import Workbook
 
 from contracts.orders import OrderPlaced
 from sagashop.journal import journal
@@ -127,6 +126,8 @@ def xlsx_of(sales: Iterable[Sale]) -> Iterator[bytes]:
 
 
 def _write_sheet(file: IO[bytes], sales: Iterable[Sale]) -> None:
+    from xlsxwriter import Workbook  # with the first workbook: whoever writes none need not hold the library
+
     plain = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     with Workbook(file, plain) as book:
         sheet, bold = book.add_worksheet("Sales"), book.add_format({"bold": True})

@@ -15,9 +15,8 @@ from sagashop.tasks.runner import Done, Hopeless, Job, Runner, Work
 from sagashop.tasks.task import TaskMessage
 from services.orders import store
 from services.orders.history import Orders
-from services.orders.invoices import euros, invoice_of, pdf_of
-from services.orders.messages import QUEUE, MakeInvoice, MakeSalesReport
-from services.orders.paperwork import PREFIX
+from services.orders.invoices import euros, invoice_of
+from services.orders.messages import PREFIX, QUEUE, MakeInvoice, MakeSalesReport
 from services.orders.reports import Sales, csv_of, xlsx_of
 from services.orders.settings import OrdersSettings
 from services.orders.topology import TOPOLOGY
@@ -47,6 +46,8 @@ class Clerk:
         if invoice is None:
             raise NotReachable(f"the journal does not have the confirmation of order {order.order_id} yet")
         work.progress(50, "writes the PDF")
+        from services.orders.paper import pdf_of  # at the first invoice, for the sake of the memory of those who idle
+
         name = f"invoice-{invoice.number}.pdf"
         return Done(work.store(name, "application/pdf", iter([pdf_of(invoice)])), f"Invoice {invoice.number}")
 

@@ -10,7 +10,7 @@ from contracts.orders import Line
 from sagashop.errors import Conflict, InvalidRequest
 from sagashop.pages import Paging
 from sagashop.saga import StepState
-from sagashop.web.inputs import Input
+from sagashop.web.shapes import Input
 from services.orders.domain import SETTLED, Order, OrderStatus
 
 MAX_QUANTITY = 99

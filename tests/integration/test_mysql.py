@@ -12,7 +12,7 @@ from typing import ClassVar
 import pytest
 import sqlalchemy as sa
 
-from sagashop import mysql, outbox, sql
+from sagashop import migrations, mysql, outbox, sql
 from sagashop.bus import connect_bus
 from sagashop.messages import Envelope, Message
 from services.storefront.app import build
@@ -187,7 +187,7 @@ def schema(url: str) -> dict[str, str]:
 
 
 def test_a_migration_behind_another_that_hangs_gives_up_and_says_so(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql, "MIGRATION_WAIT_S", 0.2)
+    monkeypatch.setattr(migrations, "WAIT_S", 0.2)
     with sql.engine(url).connect() as conn, mysql.turn(conn, "migrate.storefront", 1):
         db = sql.engine(url)
         with pytest.raises(sql.MigrationFailed, match="another process holds the lock"):

@@ -18,7 +18,8 @@ from contracts.orders import Line, OrderCompleted, OrderConfirmed, OrderPlaced
 from sagashop import sql
 from sagashop.journal import JournalRow, journal, metadata
 from sagashop.messages import Message, encode
-from services.orders.invoices import Invoice, euros, invoice_of, pdf_of, printable
+from services.orders.invoices import Invoice, euros, invoice_of
+from services.orders.paper import pdf_of, printable
 from services.orders.readmodel import OrderList
 from services.orders.reports import COLUMNS, PAGE, Sale, Sales, csv_of, harmless, xlsx_of
 
