@@ -46,6 +46,14 @@ class Drop(Struct, frozen=True, gc=False):
     key: str
 
 
+class Rank(Struct, frozen=True, gc=False):
+    """Give a member of a sorted set this score. No decision sees it."""
+
+    key: str
+    member: str
+    score: int
+
+
 class Expect(Struct, frozen=True, gc=False):
     """A guard: the field must hold this value still; `None` means the field must be absent."""
 
@@ -90,7 +98,7 @@ class ClearTimer(Struct, frozen=True, gc=False):
     message: Message
 
 
-Write = Put | Add | Drop
+Write = Put | Add | Drop | Rank
 Guard = Expect | Below
 Emission = Message | Recorded | Command
 

@@ -11,7 +11,7 @@ from redis.exceptions import NoScriptError
 
 from sagashop import keys
 from sagashop.batch import MARK
-from sagashop.effects import FOREVER, Add, Command, Drop, Effects, Expect, Put, Recorded, SetTimer
+from sagashop.effects import FOREVER, Add, Command, Drop, Effects, Expect, Put, Rank, Recorded, SetTimer, Write
 from sagashop.jobs.job import enqueueing
 from sagashop.messages import Envelope, Message, encode, new_id, now_ms
 
@@ -66,18 +66,9 @@ def compile_effects(effects: Effects, places: Keys, *, service: str, trace: str,
             case below:
                 guards.append((place(below.key), below.field, "below", str(below.limit)))
     for write in effects.write:
-        match write:
-            case Put(key, fields, ttl_s):
-                commands.append(("HSET", place(key), *[str(part) for pair in fields.items() for part in pair]))
-                if ttl_s is not None:
-                    keep = ("PERSIST", place(key)) if ttl_s == FOREVER else ("EXPIRE", place(key), str(ttl_s))
-                    commands.append(keep)
-            case Add(key, field, by, floor):
-                if floor is not None:
-                    guards.append((place(key), field, "floor", str(by), str(floor)))
-                commands.append(("HINCRBY", place(key), field, str(by)))
-            case Drop(key):
-                commands.append(("DEL", place(key)))
+        if isinstance(write, Add) and write.floor is not None:
+            guards.append((place(write.key), write.field, "floor", str(write.by), str(write.floor)))
+        commands += _writing(write, place(write.key))
     for emission in effects.emit:
         envelope = seal(emission, service=service, trace=trace, time_ms=now)
         commands.append(append(outlet, service, envelope, places))
@@ -91,6 +82,21 @@ def compile_effects(effects: Effects, places: Keys, *, service: str, trace: str,
     jobs = (words for job in effects.jobs for words in enqueueing(service, job, now))
     commands += [(name, place(key), *arguments) for name, key, *arguments in jobs]
     return guards, commands
+
+
+def _writing(write: Write, at: int) -> Iterator[Words]:
+    """The commands of a write to the key at this place."""
+    match write:
+        case Put(_, fields, ttl_s):
+            yield "HSET", at, *[str(part) for pair in fields.items() for part in pair]
+            if ttl_s is not None:
+                yield ("PERSIST", at) if ttl_s == FOREVER else ("EXPIRE", at, str(ttl_s))
+        case Add(_, field, by):
+            yield "HINCRBY", at, field, str(by)
+        case Drop():
+            yield "DEL", at
+        case Rank(_, member, score):
+            yield "ZADD", at, str(score), member
 
 
 def append(outlet: Outlet, service: str, envelope: Envelope, places: Keys) -> Words:

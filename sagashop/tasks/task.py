@@ -8,8 +8,8 @@ from typing import Literal
 import msgspec
 
 from sagashop import keys
-from sagashop.effects import Command, Effects, Expect, Put, Rows
-from sagashop.messages import Message, new_id, now_ms
+from sagashop.effects import Command, Effects, Expect, Put, Rank, Rows, Write
+from sagashop.messages import Message, encode, new_id, now_ms
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 OPEN: tuple[Status, ...] = ("queued", "running")
@@ -60,21 +60,29 @@ def task_key(service: str, task_id: str) -> str:
     return keys.own(service, "task", task_id)
 
 
+def open_key(service: str) -> str:
+    """Sorted set of the open tasks, and of some that were open a while ago; score = when to look after them, ms."""
+    return keys.own(service, "tasks-open")
+
+
 def task_from(task_id: str, row: Mapping[str, str]) -> Task | None:
     """The task in its row; None where there is none (any more)."""
     return msgspec.convert({"task_id": task_id, **row}, Task, strict=False) if row else None
 
 
 def opened(service: str, message: TaskMessage, owner: str) -> Effects:
-    """A new task, and the message that asks for it. The id must be new."""
+    """A new task, and the message that asks for it. The id must be new.
+
+    The row holds the message, too, so that it can be sent again (see `Reminder`).
+    """
     row = task_key(service, message.task_id)
     fields: dict[str, str | int] = {
         "kind": type(message).__name__, "owner": owner, "status": "queued", "created_ms": now_ms(), "progress": 0,
-        "note": "waits for a worker",
+        "note": "waits for a worker", "version": message.version, "data": encode(message),
     }  # fmt: skip
     return Effects(
         expect=[Expect(row, "status", None)],
-        write=[Put(row, fields, ttl_s=KEEP_OPEN_S)],
+        write=[Put(row, fields, ttl_s=KEEP_OPEN_S), _looked_after(service, message)],
         emit=[Command(message, id=message.task_id)],
     )
 
@@ -89,7 +97,8 @@ def cancelled(service: str, task: Task) -> Effects:
 def reopened(service: str, message: Message, rows: Rows) -> Effects:
     """A dead letter is replayed: its message goes to the queue again, under a new id, and its task waits again.
 
-    A task that has not failed, or whose row is gone, is not touched, and the worker will drop its message.
+    The row keeps the message as it is now: it may have been mended. A task that has not failed, or whose row is gone,
+    is not touched, and the worker will drop its message.
     """
     again = Effects(emit=[Command(message, id=new_id())])
     if not isinstance(message, TaskMessage):
@@ -99,5 +108,11 @@ def reopened(service: str, message: Message, rows: Rows) -> Effects:
         return again
     fields: dict[str, str | int] = {
         "status": "queued", "attempt": 0, "progress": 0, "note": "waits for a worker", "reason": "",
+        "version": message.version, "data": encode(message),
     }  # fmt: skip
-    return again + Effects(expect=[Expect(row, "status", "failed")], write=[Put(row, fields, ttl_s=KEEP_OPEN_S)])
+    writes: list[Write] = [Put(row, fields, ttl_s=KEEP_OPEN_S), _looked_after(service, message)]
+    return again + Effects(expect=[Expect(row, "status", "failed")], write=writes)
+
+
+def _looked_after(service: str, message: TaskMessage) -> Rank:
+    return Rank(open_key(service), message.task_id, now_ms())
