@@ -38,6 +38,13 @@ class CustomerRegistered(_Event):
     registered_ms: int = 0
 
 
+class PasswordChanged(_Event):
+    """A customer has a new password, since `changed_ms` (milliseconds since 1970). It tells nothing of either one."""
+
+    customer_id: str
+    changed_ms: int
+
+
 Kind = Literal["signup", "login", "page_view", "add_to_cart", "purchase", "logout"]
 
 

@@ -34,12 +34,16 @@ class Session(msgspec.Struct, frozen=True):
     ends_ms: int
 
 
-# KEYS: session, the user's sessions, the session it replaces.  ARGV: user_id, name, role, ttl_ms, max_ms
+# KEYS: session, the user's sessions, the session it replaces.  ARGV: user_id, name, role, ttl_ms, max_ms, alone
 _CREATE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ends = now + ARGV[5]
 redis.call('DEL', KEYS[3])
+if ARGV[6] == '1' then
+    for _, session in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do redis.call('DEL', session) end
+    redis.call('DEL', KEYS[2])
+end
 redis.call('HSET', KEYS[1], 'user_id', ARGV[1], 'name', ARGV[2], 'role', ARGV[3],
            'created_ms', now, 'ends_ms', ends)
 redis.call('PEXPIREAT', KEYS[1], math.min(now + ARGV[4], ends))
@@ -105,12 +109,14 @@ class Sessions:
         self._logout = client.register_script(_LOGOUT)
         self._logout_everywhere = client.register_script(_LOGOUT_EVERYWHERE)
 
-    def create(self, user_id: str, name: str, role: Role, *, replaces: str | None = None) -> str:
-        """Start a session and return its token. The session of the token `replaces` ends in the same step."""
+    def create(self, user_id: str, name: str, role: Role, *, replaces: str | None = None, alone: bool = False) -> str:
+        """Start a session and return its token. In the same step the session of the token `replaces` ends, and, where
+        it shall be `alone`, every other session of the user.
+        """
         token = secrets.token_urlsafe(32)
         self._create(
             keys=[_key(token), _all_of(user_id), _key(replaces or "")],
-            args=[user_id, name, role, self._ttl_ms, self._max_ms],
+            args=[user_id, name, role, self._ttl_ms, self._max_ms, int(alone)],
         )
         return token
 

@@ -15,6 +15,7 @@ from tests.servers import eventually
 
 SETTLED = {"completed", "rejected", "cancelled", "refunded"}
 WELCOME_CENTS = 50_000
+PASSWORD = "correct horse battery"
 
 
 class People:
@@ -38,7 +39,7 @@ class People:
 
 def sign_up(shop: Shop) -> dict[str, Any]:
     """Make this visitor a customer, by a new e-mail address."""
-    body = {"name": "Test Customer", "email": f"{new_id()}@sagashop.example", "password": "correct horse battery"}
+    body = {"name": "Test Customer", "email": f"{new_id()}@sagashop.example", "password": PASSWORD}
     answer: dict[str, Any] = shop.post("/api/customers", body)
     return answer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -70,6 +71,11 @@ class RabbitServer:
             except subprocess.TimeoutExpired:
                 self.kill()
             self._node = None
+
+    def lose_data(self) -> None:
+        """What a node that is down had on its disk is gone: messages, queues, everything."""
+        assert self._node is None
+        shutil.rmtree(self.layout.home / "rabbitmq" / "data")
 
     def end(self) -> None:
         """Stop the node and its port mapper."""

@@ -9,7 +9,7 @@ import msgspec
 
 from sagashop import keys
 from sagashop.effects import Command, Effects, Enlist, Expect, Put, Rows, Strike
-from sagashop.messages import Message, new_id, now_ms
+from sagashop.messages import Message, encode, new_id, now_ms
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 OPEN: tuple[Status, ...] = ("queued", "running")
@@ -61,7 +61,9 @@ def task_key(service: str, task_id: str) -> str:
 
 
 def list_of(service: str, status: Literal["open", "failed"]) -> str:
-    """Sorted set of the ids of tasks that are not over, or that failed; some of them may have expired since."""
+    """Sorted set of the ids of tasks that are not over, by when to look after them (see `Reminder`), or that failed;
+    some of them may have expired since.
+    """
     return keys.own(service, "tasks", status)
 
 
@@ -71,11 +73,14 @@ def task_from(task_id: str, row: Mapping[str, str]) -> Task | None:
 
 
 def opened(service: str, message: TaskMessage, owner: str) -> Effects:
-    """A new task, and the message that asks for it. The id must be new."""
+    """A new task, and the message that asks for it. The id must be new.
+
+    The row holds the message, too, so that it can be sent again (see `Reminder`).
+    """
     row = task_key(service, message.task_id)
     fields: dict[str, str | int] = {
         "kind": type(message).__name__, "owner": owner, "status": "queued", "created_ms": now_ms(), "progress": 0,
-        "note": "waits for a worker",
+        "note": "waits for a worker", "version": message.version, "data": encode(message),
     }  # fmt: skip
     return Effects(
         expect=[Expect(row, "status", None)],
@@ -98,7 +103,8 @@ def cancelled(service: str, task: Task) -> Effects:
 def reopened(service: str, message: Message, rows: Rows) -> Effects:
     """A dead letter is replayed: its message goes to the queue again, under a new id, and its task waits again.
 
-    A task that has not failed, or whose row is gone, is not touched, and the worker will drop its message.
+    The row keeps the message as it is now: it may have been mended. A task that has not failed, or whose row is gone,
+    is not touched, and the worker will drop its message.
     """
     again = Effects(emit=[Command(message, id=new_id())])
     if not isinstance(message, TaskMessage):
@@ -108,6 +114,7 @@ def reopened(service: str, message: Message, rows: Rows) -> Effects:
         return again
     fields: dict[str, str | int] = {
         "status": "queued", "attempt": 0, "progress": 0, "note": "waits for a worker", "reason": "",
+        "version": message.version, "data": encode(message),
     }  # fmt: skip
     moved = (
         Strike(list_of(service, "failed"), message.task_id),

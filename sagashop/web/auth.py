@@ -71,10 +71,13 @@ def require_operator() -> Who:
     return _in_role("operator")
 
 
-def log_in(response: Response, who: Who) -> None:
-    """Start a session in this browser. The token is new and the one before ends: a planted token is worth nothing."""
+def log_in(response: Response, who: Who, *, alone: bool = False) -> None:
+    """Start a session in this browser. The token is new and the one before ends: a planted token is worth nothing.
+
+    alone: all other sessions of the user end, too
+    """
     settings = _settings()
-    token = _sessions().create(who.user_id, who.name, who.role, replaces=request.cookies.get(COOKIE))
+    token = _sessions().create(who.user_id, who.name, who.role, replaces=request.cookies.get(COOKIE), alone=alone)
     response.set_cookie(
         COOKIE, token, max_age=settings.session_max_s, httponly=True, samesite="Lax", secure=settings.cookie_secure
     )
@@ -88,6 +91,11 @@ def log_out(response: Response, *, everywhere: bool = False) -> None:
     elif token:
         _sessions().logout(token)
     response.delete_cookie(COOKIE, httponly=True, samesite="Lax", secure=_settings().cookie_secure)
+
+
+def log_out_all(who: Who) -> None:
+    """End every session of a user, wherever it is."""
+    _sessions().logout_everywhere(who.user_id)
 
 
 def _in_role(role: Role) -> Who:

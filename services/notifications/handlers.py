@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from typing import NamedTuple, cast
 
 from contracts.orders import CompensationStarted
-from contracts.storefront import CustomerRegistered
+from contracts.storefront import CustomerRegistered, PasswordChanged
 from sagashop.effects import NOTHING, Command, Effects, Emission, Expect, Put, Rows
 from sagashop.handlers import Handlers
 from sagashop.messages import Envelope, encode
 from sagashop.saga import Status
 from services.notifications import store
 from services.notifications.domain import WORDS, OrderEvent
-from services.notifications.letters import letters_about, welcome
+from services.notifications.letters import letters_about, password_changed, welcome
 from services.notifications.messages import Tell
 from services.notifications.store import COUNT, KEPT, PHONES, Customer, Notice
 
@@ -93,17 +93,37 @@ def get_to_know(envelope: Envelope, known: str | None) -> Effects:
     )
 
 
+def warn_of_password(event: PasswordChanged, told: frozenset[str]) -> Effects:
+    """Write at once to a customer whose password was changed: it may have been somebody else."""
+    change = str(event.changed_ms)
+    if change in told:
+        return NOTHING
+    key = store.passwords_key(event.customer_id)
+    return Effects(
+        expect=[Expect(key, change, None)],
+        write=[Put(key, {change: 1}, ttl_s=store.KEEP_TOLD_S)],
+        jobs=[password_changed(event)],
+    )
+
+
+Heard = OrderEvent | CompensationStarted | CustomerRegistered | PasswordChanged
+
+
 def make_handlers() -> Handlers:
     """Notifications' messages. An event of an order needs the count of its customer and what is told of its order."""
 
-    def keys(event: OrderEvent | CompensationStarted | CustomerRegistered) -> list[str]:
+    def keys(event: Heard) -> list[str]:
+        if isinstance(event, PasswordChanged):
+            return [store.passwords_key(event.customer_id)]
         if isinstance(event, CustomerRegistered):
             return [store.customers_key(store.share_of(event.customer_id))]
         if isinstance(event, CompensationStarted):
             return []
         return [store.count_key(event.customer_id), store.told_key(event.order_id)]
 
-    def view(event: OrderEvent | CompensationStarted | CustomerRegistered, rows: Rows) -> Postbox | str | None:
+    def view(event: Heard, rows: Rows) -> Postbox | frozenset[str] | str | None:
+        if isinstance(event, PasswordChanged):
+            return frozenset(rows[keys(event)[0]])
         if isinstance(event, CompensationStarted):
             return None
         if isinstance(event, CustomerRegistered):
@@ -115,4 +135,5 @@ def make_handlers() -> Handlers:
     handlers.on(*WORDS, with_envelope=True)(write_down)
     handlers.on(CompensationStarted)(remember_why)
     handlers.on(CustomerRegistered, with_envelope=True)(get_to_know)
+    handlers.on(PasswordChanged)(warn_of_password)
     return handlers

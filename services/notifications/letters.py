@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
 
 from contracts.orders import Line, OrderConfirmed, OrderRefunded, OrderRejected, OrderShipped
+from contracts.storefront import PasswordChanged
 from sagashop.jobs.job import Job, Priority
 from sagashop.messages import Message, encode
 from services.notifications.domain import euros
@@ -102,6 +104,18 @@ def welcome(customer_id: str) -> Job:
         link="/", button="Look around",
     )  # fmt: skip
     return _job(customer_id, letter, "normal", f"{customer_id}.welcome")
+
+
+def password_changed(event: PasswordChanged) -> Job:
+    """The job that warns of a change, before all other letters. Neither password is in it, nor a link to click."""
+    when = datetime.fromtimestamp(event.changed_ms / 1000, UTC)
+    letter = Letter(
+        subject="Your password was changed", headline="Your password was changed",
+        paragraphs=["The password of your account was changed, and all other devices were logged out.",
+                    "If that was you, all is well. If it was not, answer this e-mail at once."],
+        rows=[("Changed", f"{when:%-d %B %Y, %H:%M} UTC")],
+    )  # fmt: skip
+    return _job(event.customer_id, letter, "high", f"{event.customer_id}.password-{event.changed_ms}")
 
 
 def news(subject: str, text: str) -> Letter:

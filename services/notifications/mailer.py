@@ -41,14 +41,14 @@ class Mailer:
     """The handlers of all jobs of notifications.
 
     Raises:
-        BadSetting: SMTP_URL or MAIL_FROM cannot be meant.
+        BadSetting: SMTP_URL, SMTP_CA_FILE or MAIL_FROM cannot be meant.
     """
 
     def __init__(self, settings: NotificationsSettings, redis: Redis, queue: JobQueue) -> None:
         self._settings, self._redis = settings, redis
         self._newsletters = Newsletters(redis, queue)
         self._sender = sender(settings.mail_from)
-        self.postman = Postman(settings.smtp_url, settings.mail_timeout_s)
+        self.postman = Postman(settings.smtp_url, settings.mail_timeout_s, settings.smtp_ca_file)
 
     @property
     def handlers(self) -> Mapping[str, Handle]:

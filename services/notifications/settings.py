@@ -29,6 +29,9 @@ class NotificationsSettings(Settings, kw_only=True, frozen=True):
     smtp_url: Annotated[
         str, says("Where e-mail goes: `smtp://host:25`, `smtp+starttls://user:password@host:587`, `smtps://host:465`")
     ] = "smtp://127.0.0.1:18006"
+    smtp_ca_file: Annotated[
+        str, says("PEM file of who signed the SMTP server's certificate; empty: whom the system trusts")
+    ] = ""
     mail_from: Annotated[str, says("Address that e-mail comes from")] = "shop@sagashop.example"
     mail_timeout_s: Annotated[float, Meta(gt=0, description="The SMTP server may take so long for a step, seconds")] = (
         10.0

@@ -47,6 +47,11 @@ def told_key(order_id: str) -> str:
     return own(SERVICE, "told", order_id)
 
 
+def passwords_key(customer_id: str) -> str:
+    """Hash: a field for each change of the customer's password that a letter was sent about."""
+    return own(SERVICE, "passwords", customer_id)
+
+
 class Broadcast(msgspec.Struct, frozen=True, kw_only=True):
     """A message to every phone. `number` counts them from 1."""
 

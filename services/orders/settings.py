@@ -39,6 +39,11 @@ class OrdersSettings(Settings, kw_only=True, frozen=True):
         float, Meta(gt=0, description="An invoice or report that takes longer is broken off, seconds")
     ] = 900
 
+    task_quiet_s: Annotated[
+        float,
+        Meta(gt=0, description="An open task of which nothing was heard is asked for again after so long, seconds"),
+    ] = 300
+
     @property
     def saga(self) -> Saga:
         """The checkout saga with these timeouts."""

@@ -11,6 +11,7 @@ from sagashop.errors import NotReachable
 from sagashop.tasks import process
 from sagashop.tasks.documents import Documents
 from sagashop.tasks.lease import Leases
+from sagashop.tasks.reminder import Reminder
 from sagashop.tasks.runner import Done, Hopeless, Job, Runner, Work
 from sagashop.tasks.task import TaskMessage
 from services.orders import store
@@ -76,7 +77,8 @@ def start() -> int:
     documents, leases = Documents(engine), Leases("orders", redis_clients.ledger(chosen))
     clerk = Clerk(bus, Orders(bus, engine, chosen.saga), chosen)
     runner = Runner(leases, documents, clerk.jobs, timeout_s=chosen.task_timeout_s, link=result_link)
-    beside = [runner.tend, documents.look_after]
+    reminder = Reminder("orders", MakeInvoice.channel, redis_clients.ledger(chosen), chosen.task_quiet_s)
+    beside = [runner.tend, documents.look_after, reminder.run]
     return process.run("orders", QUEUE, chosen, lambda _: runner.handle, TOPOLOGY, jobs=chosen.task_jobs, beside=beside)
 
 

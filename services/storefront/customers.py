@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from services.storefront.domain import (
     EmailTaken,
     Role,
     WrongCredentials,
+    WrongPassword,
     check_name,
     check_password,
     normal_email,
@@ -64,6 +66,27 @@ class Customers:
         with self._engine.connect() as connection:
             row = connection.execute(sa.select(*_columns).where(customers.c.id == customer_id)).first()
         return _customer(row) if row else None
+
+    def change_password(self, customer: Customer, current: str, new: str, then: Callable[[], None]) -> None:
+        """Give a customer a new password, and tell of it. `then` is done before that holds, and if it raises, nothing
+        is changed.
+
+        Raises:
+            WeakPassword:  the new one may not be chosen
+            WrongPassword: the current one is another, or was changed just now
+        """
+        check_password(new)
+        found = self._find(customer.email)
+        if found is None or not self._passwords.fits(found[1], current):
+            raise WrongPassword
+        secret = self._passwords.hash(new)
+        unchanged = sa.and_(customers.c.id == customer.id, customers.c.password_hash == found[1])
+        with self._engine.begin() as connection:
+            changed = connection.execute(sa.update(customers).where(unchanged).values(password_hash=secret))
+            if not changed.rowcount:
+                raise WrongPassword
+            outbox.add(connection, news.password_changed(customer.id))
+            then()
 
     def ensure(self, name: str, email: str, password: str, role: Role) -> None:
         """Make sure that this account exists with this password; safe when several processes do it at once."""

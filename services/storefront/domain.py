@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from sagashop.errors import Conflict, InvalidRequest, NotFound, Problem
+from sagashop.errors import Conflict, Forbidden, InvalidRequest, NotFound, Problem
 
 MAX_PRICE_CENTS = 100_000_00
 MAX_QUANTITY = 99
@@ -69,10 +69,16 @@ class WrongCredentials(Problem):
     kind, status, title = "wrong-credentials", 401, "E-mail or password is wrong"
 
 
+class WrongPassword(Forbidden):
+    """Somebody is logged in, and does not know the password of this account."""
+
+    kind, title = "wrong-password", "This is not your current password"
+
+
 class TooManyAttempts(Problem):
     """The same answer for a known and an unknown address, and for a right and a wrong password."""
 
-    kind, status, title = "too-many-attempts", 429, "Too many attempts to log in with this e-mail; wait a moment"
+    kind, status, title = "too-many-attempts", 429, "Too many attempts with the password of this account; wait a moment"
 
 
 class BadTags(InvalidRequest):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
-from contracts.storefront import CustomerRegistered, ProductPriced
+from contracts.storefront import CustomerRegistered, PasswordChanged, ProductPriced
 from sagashop import outbox
-from sagashop.messages import Envelope, Message
+from sagashop.messages import Envelope, Message, now_ms
 from services.storefront.domain import Customer, Product
 
 
@@ -29,6 +29,11 @@ def registered(customer: Customer) -> Envelope:
         registered_ms=customer.created_ms,
     )  # fmt: skip
     return _revision(event, f"customer:{customer.id}", customer.revision)
+
+
+def password_changed(customer_id: str) -> Envelope:
+    """It is told once, and not republished."""
+    return outbox.wrap(PasswordChanged(customer_id=customer_id, changed_ms=now_ms()), "storefront")
 
 
 def _revision(event: Message, aggregate: str, sequence: int) -> Envelope:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.storefront import CustomerRegistered, ProductPriced
+from contracts.storefront import CustomerRegistered, PasswordChanged, ProductPriced
 from sagashop import redis_clients, sql, worker
 from sagashop.bus import connect_bus
 from sagashop.outbox import Relay
@@ -20,7 +20,7 @@ def main() -> int:
     sql.migrate(engine, "services.storefront")
     session = redis_clients.session(settings)
     carts = Carts(session, settings.cart_ttl_s)
-    relay = Relay(engine, connect_bus(settings), [ProductPriced, CustomerRegistered])
+    relay = Relay(engine, connect_bus(settings), [ProductPriced, CustomerRegistered, PasswordChanged])
     return worker.run(
         "storefront",
         settings,

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from deploy.deployment import Deployment
 from sagashop.cli import main
 from sagashop.cli.shop import Shop
-from tests.people import WELCOME_CENTS, new_product, place, settled
+from tests.people import PASSWORD, WELCOME_CENTS, People, new_product, place, settled
 from tests.servers import eventually
 
 
@@ -60,6 +60,23 @@ def test_mail_waits_for_the_mail_server_and_comes_when_it_is_back(
     assert json.loads(sagashop(stack, "--json", "jobs", "show", job))["priority"] == "high"
     assert "0 failed jobs" in sagashop(stack, "jobs", "failed")
     assert sagashop(stack, "jobs", "retry") == "retried 0\n"
+
+
+@pytest.mark.feature("F31")
+def test_a_new_password_ends_the_other_sessions_and_is_written_about(
+    people: People, customer: Shop, operator: Shop
+) -> None:
+    email, elsewhere = customer.get("/api/customers/me")["email"], people.guest()
+    elsewhere.log_in(email, PASSWORD)
+    new = {"current_password": PASSWORD, "new_password": "another battery, another horse"}
+    assert (
+        customer.send("POST", "/api/account/password", json={**new, "current_password": "a guess"}).status_code == 403
+    )
+    customer.post("/api/account/password", new)
+    assert customer.get("/api/session")["logged_in"]
+    assert not elsewhere.get("/api/session")["logged_in"]
+    assert people.guest().log_in(email, new["new_password"]).get("/api/customers/me")["email"] == email
+    eventually(lambda: "Your password was changed" in subjects(operator, customer), deadline_s=20)
 
 
 def sagashop(stack: Deployment, *words: str) -> str:

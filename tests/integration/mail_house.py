@@ -38,8 +38,8 @@ class MailHouse:
         self.queue = JobQueue("notifications", self.redis)
         self.newsletters = Newsletters(self.redis, self.queue)
 
-    def mailer(self, smtp_url: str = "") -> JobWorker:
-        settings = self.settings if not smtp_url else _elsewhere(self.settings, smtp_url)
+    def mailer(self, smtp_url: str = "", **other: Any) -> JobWorker:
+        settings = self.settings if not smtp_url else _elsewhere(self.settings, smtp_url=smtp_url, **other)
         mailer, policy = Mailer(settings, self.redis, self.queue), settings.policy
         holder = Holder(self.queue, "mailer", policy, blocking=redis_clients.blocking(settings))
         return JobWorker(holder, mailer.handlers, policy, at_rest=mailer.postman.close)
@@ -60,9 +60,9 @@ class MailHouse:
         return [(mail["recipients"][0], mail["subject"]) for mail in self.mailbox.newest(1000)[::-1]]
 
 
-def _elsewhere(settings: NotificationsSettings, smtp_url: str) -> NotificationsSettings:
+def _elsewhere(settings: NotificationsSettings, **other: Any) -> NotificationsSettings:
     given = {name: getattr(settings, name) for name in NotificationsSettings.__struct_fields__}
-    return NotificationsSettings(**{**given, "smtp_url": smtp_url})
+    return NotificationsSettings(**{**given, **other})
 
 
 def somebody(number: int = 1, *, registered_ms: int | None = None, revision: int = 1) -> CustomerRegistered:

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sagashop import redis_clients, sql
+from sagashop import keys, redis_clients, sql
 from sagashop.bus import connect_bus
 from sagashop.messages import new_id
 from sagashop.rabbit.consumer import Consumer
@@ -29,6 +29,7 @@ from sagashop.tasks.desk import Tasks
 from sagashop.tasks.documents import Documents
 from sagashop.tasks.lease import Leases
 from sagashop.tasks.relay import Relay
+from sagashop.tasks.reminder import Reminder
 from sagashop.tasks.runner import Done, Hopeless, Job, Runner, Work
 from sagashop.tasks.task import Task
 from services.orders.messages import MakeInvoice
@@ -75,23 +76,32 @@ class Office:
         blocking = redis_clients.blocking(self.settings)
         return Relay("orders", "orders.tasks", self.redis, blocking, Publisher(self.settings.rabbitmq_url, "relay"))
 
+    def reminder(self, quiet_s: float = 1.0) -> Reminder:
+        return Reminder("orders", "orders.tasks", self.redis, quiet_s)
+
     @contextmanager
     def relaying(self) -> Iterator[None]:
         with running(self.relay().run):
             yield
+        self.end_turn()
+
+    def end_turn(self) -> None:
+        """Let the next relay begin at once, not when the lease of the last one is over."""
+        self.redis.delete(keys.own("orders", "relay", "orders.tasks"))
 
     @contextmanager
-    def working(self, job: Job, *, jobs: int = 1) -> Iterator[None]:
-        """A worker in this process, with the relay before it and the burial after it."""
+    def working(self, job: Job, *, jobs: int = 1, quiet_s: float = 300) -> Iterator[None]:
+        """A worker in this process, with the relay before it, the burial after it, and the reminder beside it."""
         url, stopping = self.settings.rabbitmq_url, threading.Event()
         runner = Runner(Leases("orders", self.redis, LEASE_S), self.documents, {MakeInvoice: job}, timeout_s=60,
                         link=lambda task_id: f"/{task_id}")  # fmt: skip
         consumer = Consumer(url, "orders", "tasks", runner.handle, topology=TOPOLOGY, jobs=jobs, steps_s=STEPS_S)
         dead = Consumer(url, "orders", "dead", Burial("orders", self.redis, stopping).handle, topology=TOPOLOGY)
         with ExitStack() as stack:
-            for loop in (runner.tend, consumer.run, dead.run, self.relay().run):
+            for loop in (runner.tend, consumer.run, dead.run, self.relay().run, self.reminder(quiet_s).run):
                 stack.enter_context(running(loop))
             yield
+        self.end_turn()
 
     def worker(self) -> subprocess.Popen[bytes]:
         """A worker in a process of its own, whose job is `by_name`."""

@@ -10,6 +10,7 @@ import pytest
 from aiosmtpd.smtp import AuthResult
 
 from contracts.orders import CompensationStarted, Line, OrderConfirmed, OrderRejected, OrderShipped
+from contracts.storefront import PasswordChanged
 from sagashop import redis_clients
 from sagashop.errors import NotReachable, Unavailable
 from sagashop.health import Pulse
@@ -63,6 +64,20 @@ def test_a_payment_problem_goes_before_all_other_mail_and_says_what_it_is(house:
     assert [subject for _, subject in house.mails()][:2] == [
         "We could not take your order", "There is a problem with your payment"
     ]  # fmt: skip
+
+
+@pytest.mark.feature("F31")
+def test_a_changed_password_is_written_about_once_and_before_all_other_mail(house: MailHouse) -> None:
+    changed = PasswordChanged(customer_id="c1", changed_ms=1_700_000_000_000)
+    house.hear(somebody(), somebody(2))
+    house.newsletters.send("New mugs", "We have new mugs.")
+    house.hear(changed, changed, PasswordChanged(customer_id="c1", changed_ms=1_700_000_060_000))
+    house.mailer().step()
+    assert house.mails()[:2] == [("c1.r1@sagashop.example", "Your password was changed")] * 2
+    assert len(house.mails()) == len({mail["id"] for mail in house.mailbox.newest(1000)}) >= 4
+    found = house.queue.get("c1.password-1700000000000")
+    assert found is not None
+    assert (found.status, found.priority) == ("done", "high")
 
 
 def test_a_letter_waits_for_the_address_and_goes_to_the_newest(house: MailHouse) -> None:

@@ -131,6 +131,16 @@ def test_logging_out_everywhere_ends_every_session_of_the_user_and_no_other(clie
     assert sessions.logout_everywhere("u1") == 0
 
 
+def test_a_session_that_shall_be_alone_ends_all_others_of_the_user_and_nobody_elses(client: redis.Redis) -> None:
+    sessions = Sessions(client)
+    mine = [sessions.create("u1", "Demo Customer", "customer") for _ in range(3)]
+    other = sessions.create("u2", "Demo Operator", "operator")
+    alone = sessions.create("u1", "Demo Customer", "customer", replaces=mine[0], alone=True)
+    assert [sessions.get(token) for token in mine] == [None] * 3
+    assert None not in (sessions.get(alone), sessions.get(other))
+    assert sessions.logout_everywhere("u1") == 1
+
+
 def test_rotating_keeps_the_session_and_kills_the_old_token(client: redis.Redis) -> None:
     sessions = Sessions(client)
     old = sessions.create("u1", "Demo Customer", "customer")

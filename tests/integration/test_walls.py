@@ -28,13 +28,18 @@ from sagashop.jobs.holder import Holder
 from sagashop.jobs.job import Hopeless, Policy, Taken
 from sagashop.jobs.queue import JobQueue
 from sagashop.jobs.worker import JobWorker
-from sagashop.messages import Message
+from sagashop.messages import Catalogue, Message
 from sagashop.sessions import Sessions
+from sagashop.streams.commit import Keys, Scripts, compile_effects, packed
+from sagashop.tasks.lease import Lease, Leases
+from sagashop.tasks.reminder import Reminder
+from sagashop.tasks.task import list_of, opened
 from services.analytics import handlers as analytics
 from services.fulfillment import handlers as fulfillment
 from services.fulfillment.settings import FulfillmentSettings
 from services.notifications import handlers as notifications
 from services.orders import handlers as orders
+from services.orders.messages import MakeInvoice
 from services.orders.saga import checkout
 from services.payments import handlers as payments
 from services.payments.settings import PaymentsSettings
@@ -377,3 +382,23 @@ def test_a_service_with_jobs_works_its_queue_off_behind_its_wall(walled: Walled)
         assert queue.retry("bad")
         worker.step()
         assert queue.discard("bad")
+
+
+@pytest.mark.feature("F43")
+def test_a_service_with_long_work_asks_again_for_it_behind_its_wall(walled: Walled) -> None:
+    with walled.login("LEDGER", ADMIN) as admin:
+        admin.flushall()
+    message = MakeInvoice(task_id="t1", order_id="o1")
+    with walled.login("LEDGER", "orders") as client:
+        commit, places = Scripts(client), Keys()
+        decision = compile_effects(opened("orders", message, "c1"), places, service="orders", trace="")
+        assert commit.run("admit", list(places), [80, packed(decision)]) == "DONE"
+        client.xtrim(keys.stream(MakeInvoice.channel), 0)
+        reminder = Reminder("orders", MakeInvoice.channel, client, 0.05)
+        assert eventually(reminder.step) == ["t1"]
+        ((_, asked),) = client.xrange(keys.stream(MakeInvoice.channel))
+        assert Catalogue([MakeInvoice]).open(asked).message == message
+        lease = Leases("orders", client).take("t1")
+        assert isinstance(lease, Lease)
+        assert lease.fail("out of ink")
+        assert eventually(lambda: reminder.step() == [] and client.zcard(list_of("orders", "open")) == 0)

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from contracts.orders import CompensationStarted, Line, OrderConfirmed, OrderPlaced, OrderRejected, OrderShipped
-from contracts.storefront import CustomerRegistered
+from contracts.storefront import CustomerRegistered, PasswordChanged
 from sagashop.effects import NOTHING, Effects, Rows, apply_to
 from sagashop.jobs.job import Hopeless
 from sagashop.messages import Envelope, Message
@@ -101,6 +101,17 @@ def test_a_refusal_is_urgent_and_says_what_the_matter_was(house: House, failed: 
     assert job.priority == "high"
     assert subject in job.payload
     assert "some reason" in job.payload
+
+
+def test_a_changed_password_is_urgent_and_told_once_with_its_time(house: House) -> None:
+    changed = PasswordChanged(customer_id="c1", changed_ms=SIGNED_UP_MS)
+    (job,) = house.hear(changed).jobs
+    assert house.hear(changed) == NOTHING
+    assert (job.id, job.priority) == (f"c1.password-{SIGNED_UP_MS}", "high")
+    message = composed(msgspec.json.decode(job.payload, type=LetterTo).letter)
+    for kind in ("plain", "html"):
+        assert "14 November 2023, 22:13 UTC" in part(message, kind)
+        assert "href" not in part(message, kind), "nothing to click in a letter about a password"
 
 
 def test_a_new_customer_is_greeted_once_and_an_old_one_who_is_republished_is_not(house: House) -> None:

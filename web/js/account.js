@@ -2,6 +2,7 @@
 
 import { ask, get } from "./api.js";
 import { busy, field, h, say } from "./dom.js";
+import { password } from "./password.js";
 import { explain, money } from "./words.js";
 import { logIn, logOut, signUp, visitor } from "./visitor.js";
 
@@ -51,7 +52,12 @@ export async function account({ place, signal, again }) {
     return;
   }
   const purse = h("section.sheet", {}, h("h2", {}, "Play money"));
-  place.replaceChildren(h("h1", {}, visitor.who.name), h("div.two.even", {}, purse, leave(again)));
+  const sheets = h("div.two.even", {}, h("div.page", {}, purse, leave(again)));
+  place.replaceChildren(h("h1", {}, visitor.who.name), sheets);
+  if (visitor.who.role === "customer") {
+    const { email } = await get("/api/customers/me", signal);
+    sheets.append(password(email));
+  }
   await fillPurse(purse, signal);
 }
 

@@ -22,6 +22,8 @@ const EXPLAINED = {
   "not-logged-in": "You are not logged in any more. Log in and try again; your cart is kept.",
   "forbidden": "This belongs to somebody else.",
   "wrong-credentials": "E-mail or password is wrong.",
+  "wrong-password": "This is not your current password.",
+  "too-many-attempts": "Too many attempts with this password. Wait a minute, then try again.",
   "email-taken": "Somebody has signed up with this address. Log in instead.",
   "bad-email": "This does not look like an e-mail address.",
   "weak-password": "A password needs at least 8 characters.",
