@@ -119,9 +119,14 @@ def _ledger(servers: Servers) -> redis.Redis:
 def _readers(bus: str) -> list[tuple[str, str]]:
     """Each stream with the group by which this bus reads it."""
     if bus == "rabbitmq":
-        return [(keys.stream(f"{service}.{purpose}"), GROUP) for service in PARTS for purpose in RELAYED]
+        return [(stream, GROUP) for stream in relayed()]
     heard = [(keys.stream(channel), service) for service in PARTS for channel in WALLS[service].hears]
     return heard + [(keys.stream(f"{service}.commands"), service) for service in PARTS]
+
+
+def relayed() -> list[str]:
+    """The streams that are the outboxes of the RabbitMQ bus."""
+    return [keys.stream(f"{service}.{purpose}") for service in PARTS for purpose in RELAYED]
 
 
 def _waiting(ledger: Any, stream: str, group: str) -> tuple[bool, int]:

@@ -62,6 +62,16 @@ class RabbitServer:
         self._node.wait(STOP_DEADLINE_S)
         self._node = None
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It keeps its connections, takes new ones, and answers nothing."""
+        assert self._node is not None
+        self._node.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._node.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """Stop the node gracefully; a stopped one is left alone."""
         if self._node is not None:

@@ -9,6 +9,7 @@ from deploy.backup import manifest as manifests
 from deploy.backup.manifest import Manifest
 from deploy.backup.order import JOURNALS, Stores
 from deploy.backup.redis_store import let_trim
+from deploy.backup.relaying import relay_again
 from deploy.backup.site import Site
 from deploy.local.errors import StackError
 from sagashop.cli.shop import Shop
@@ -80,6 +81,8 @@ def _finish(site: Site, stores: Stores, files: dict[str, Path], say: Say) -> Non
     """What only a running stack can do."""
     if stores.rabbit.name in files:
         stores.rabbit.load_running(files[stores.rabbit.name])
+    if site.env["BUS"] == "rabbitmq":
+        relay_again(stores.ledger)
     let_trim(stores.ledger, JOURNALS)  # the projectors are ready, and so where SQL says
     if site.env["OPERATOR_EMAIL"]:
         shop = Shop(site.url).log_in(site.env["OPERATOR_EMAIL"], site.env["OPERATOR_PASSWORD"])

@@ -21,16 +21,18 @@ class ComposeBus:
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        self._front, self._behind = list[str](), list[str]()
+        self._front, self._behind, self._ready = list[str](), list[str](), set[str]()
         for each in project.containers():
             if each.pid and each.is_ours:
                 (self._front if each.service.endswith(FRONT) else self._behind).append(each.service)
+            elif each.ready:
+                self._ready.add(each.service)
 
     def carrier(self) -> str:
         """The bus that the data are of; empty where there are none. Starts the server that knows."""
         if not self._project.has_data(LEDGER):
             return ""
-        self._project.compose("up", "--detach", "--wait", LEDGER, timeout_s=START_S)
+        self._need(LEDGER)
         words = ("redis-cli", "--user", "admin", "--no-auth-warning", "get", switching.CARRIER)
         return self._project.compose("exec", "-T", LEDGER, *words).strip()
 
@@ -51,9 +53,14 @@ class ComposeBus:
         self._inside("move", new)
 
     def _inside(self, *words: str, timeout_s: float = docker.TIMEOUT_S) -> str:
-        self._project.compose("up", "--detach", "--wait", LEDGER, "rabbitmq", timeout_s=START_S)
+        self._need(LEDGER, "rabbitmq")
         command = ("--progress", "quiet", "run", "--rm", "-T", "--no-deps", "setup", "python", "-m", "deploy.setup.bus")
         return self._project.compose(*command, *words, timeout_s=timeout_s)
+
+    def _need(self, *servers: str) -> None:
+        if missing := [server for server in servers if server not in self._ready]:
+            self._project.compose("up", "--detach", "--wait", *missing, timeout_s=START_S)
+            self._ready.update(missing)
 
     def _compose(self, what: str, services: Iterable[str], timeout_s: float) -> None:
         if names := sorted(set(services)):  # without names it would be all

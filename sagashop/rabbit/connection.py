@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pika
 import structlog
+from pika.adapters.utils.connection_workflow import AMQPConnectorException  # of a broker that answers nothing
 from pika.exceptions import AMQPConnectionError, AMQPError
 
 from sagashop.errors import NotReachable, SagashopError
@@ -67,7 +68,7 @@ def short_channel(url: str, name: str) -> Iterator[Any]:
     """
     try:
         connection = pika.BlockingConnection(parameters(url, name))
-    except (AMQPError, OSError) as why:
+    except (AMQPError, AMQPConnectorException, OSError) as why:
         raise not_reachable(url, why) from why
     try:
         yield connection.channel()

@@ -74,8 +74,9 @@ def test_a_rabbitmq_that_does_not_answer_is_named_and_not_waited_for(
         began = time.monotonic()
         report = json.loads(audit(shop, "--wait", "1", "--json").stdout)
         took_s = time.monotonic() - began
-    wrong = [check for check in report["checks"] if check["wrong"]]
-    assert {check["name"] for check in wrong} == {"nothing waits on RabbitMQ"}
-    assert all("what waits there is not known" in check["examples"][0] for check in wrong)
+    wrong = {check["name"]: check for check in report["checks"] if check["wrong"]}
+    assert "what waits there is not known" in wrong.pop("nothing waits on RabbitMQ")["examples"][0]
+    if shop.bus == "redis":
+        assert not wrong  # on the other bus the visits of the audit itself wait for it
     assert took_s < 30
     shop.settle()

@@ -43,7 +43,7 @@ def test_a_worker_stopped_until_it_was_replaced_and_then_resumed_doubles_nothing
     load, waiting = Load(shop, orders=600, per_s=60, seed=4), Waiting(shop, ledger, service)
     rabbitmq = f"{settings_of(shop.stack, name)['RABBITMQ_URL']}?heartbeat={HEARTBEAT_S}"
     with beside(shop.stack, name, tmp_path, WORKER_NAME=zombie_name, RABBITMQ_URL=rabbitmq) as zombie:
-        eventually(lambda: zombie.logged("worker.started"), deadline_s=30)
+        eventually(lambda: waiting.is_served_by(zombie_name, zombie.log), deadline_s=60)
         with load.running():
             for _ in range(2):
                 stop_at_work(zombie.pid, waiting, zombie_name)

@@ -9,6 +9,7 @@ import redis
 
 from sagashop import keys
 from sagashop.rabbit.events import CHANNEL
+from sagashop.streams import tail
 from tests.chaos.shop import ShopUnderTest
 
 HEARTBEAT_S = 2
@@ -22,6 +23,9 @@ class Waiting:
     def __init__(self, shop: ShopUnderTest, ledger: redis.Redis, service: str) -> None:
         self._ledger, self._service, self.bus = ledger, service, shop.bus
         self._taken_over = self._returned()
+        self._since = tail.last_id(
+            ledger, keys.outgoing("orders")
+        )  # what other tests have lost is not to be waited for
 
     def held_by(self, consumer: str) -> bool:
         """Whether this worker, which stands still, holds commands that it has not committed.
@@ -39,12 +43,16 @@ class Waiting:
 
     def _uncommitted(self) -> set[str]:
         """Commands that were told, and that no worker's fence knows."""
-        told: Any = self._ledger.xrange(keys.outgoing("orders"))
+        told: Any = self._ledger.xrange(keys.outgoing("orders"), min=f"({self._since}")
         ids = [f"orders.out/{entry}" for entry, fields in told if fields[CHANNEL] == f"{self._service}.commands"]
         pipe = self._ledger.pipeline(transaction=False)
         for each in ids:
             pipe.zscore(keys.fence(self._service), each)
         return {each for each, score in zip(ids, pipe.execute(), strict=True) if score is None}
+
+    def is_served_by(self, consumer: str, log: str) -> bool:
+        """Whether this worker has come so far as to get commands."""
+        return "worker.started" in log and (self.bus == "redis" or f'"{consumer} inbox","event":"rabbitmq.conn' in log)
 
     def taken_over(self, log_of_others: str) -> bool:
         """Whether another worker has had what was held, since this was made."""

@@ -11,7 +11,8 @@ from deploy.local.errors import StackError
 from tests.chaos.shop import place
 from tests.compose.conftest import ShopInContainers
 
-pytestmark = [pytest.mark.feature("F62"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.feature("F62"), pytest.mark.timeout(600), pytest.mark.slow]
+"""Slow, since everything of ours starts three times: `make test-compose ARGS="-m slow"`."""
 
 
 def on_bus(compose: ComposeStack, bus: str) -> ComposeStack:

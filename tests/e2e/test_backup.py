@@ -94,10 +94,13 @@ def test_a_backup_taken_while_orders_flow_brings_back_a_shop_that_was_destroyed(
     during = {
         email: order_id in report.orders for order_id, email in newcomers.orders.items() if order_id not in before
     }
+    paid = {email for order_id, email in newcomers.orders.items() if report.orders.get(order_id) == "completed"}
+    if site.stack.env["BUS"] == "redis":  # else a step that was under way may have timed out; it is undone then
+        assert {email for email, ordered in during.items() if ordered} <= paid
     found = {email: known for email in during if (known := log_in(shop.people, email))}
     assert {email for email, ordered in during.items() if ordered} < found.keys(), "who has an order can see it"
     for email, known in found.items():  # whoever is known has an account, also who came after redis-ledger was saved
-        assert balance(known)["available_cents"] == WELCOME_CENTS - 10 * during[email]
+        assert balance(known)["available_cents"] == WELCOME_CENTS - 10 * (email in paid)
 
     assert [line["quantity"] for line in customer.get("/api/cart")["lines"]] == [3], (
         "the session and the cart are there"

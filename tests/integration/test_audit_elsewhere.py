@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -186,3 +186,16 @@ def test_failed_tasks_and_jobs_are_held_against_the_shop_unless_they_are_allowed
         assert [each.name for each in auditor.report().wrong] == [FAILED_JOBS]
         assert not auditor.report(allow_dead_letters=1).ok
         assert auditor.report(allow_failed=1).ok
+
+
+@pytest.mark.slow
+def test_a_frozen_rabbitmq_is_told_within_some_seconds(own_rabbit: Callable[..., RabbitServer]) -> None:
+    server = own_rabbit()
+    place = Queues("toy", server.url(), work_queue("toy", "paint"))
+    assert place.waiting() == 0
+    with server.frozen():
+        began = time.monotonic()
+        (found,) = place.checks("toy")
+        took_s = time.monotonic() - began
+    assert (found.wrong, took_s < 10) == (1, True)
+    assert "what waits there is not known" in found.examples[0]
