@@ -22,6 +22,8 @@ SERVER_SECRETS = (
 )
 LOGINS = ("DEMO_EMAIL", "DEMO_PASSWORD", "OPERATOR_EMAIL", "OPERATOR_PASSWORD")  # storefront makes these accounts
 MAIL = ("SMTP_URL", "MAIL_FROM")  # notifications sends e-mail; the URL may hold a password
+MALLOC = {"MALLOC_ARENA_MAX": "2"}
+"""glibc has an arena for each busy thread, and each would keep the 19 MB of a password's hash."""
 # Of the deployment alone. Not told, so that a change of one (a third replica) restarts nobody who need not know.
 DEPLOYMENT = (
     *("MODE", "FRONT_PORT", "FRONT_TLS_PORT", "PORT_BASE", "TLS", "ORDERS_REPLICAS", "DATABASE_URL"),
@@ -73,7 +75,7 @@ def _shared(env: Mapping[str, str]) -> dict[str, str]:
         "PUBLIC_URL": public_url(env),
         "COOKIE_SECURE": "true" if env["TLS"] == "on" else "false",
         "PYTHONUNBUFFERED": "1",
-        "MALLOC_ARENA_MAX": "2",  # or each thread that ever hashed a password keeps the 19 MB it took
+        **MALLOC,
     }
 
 

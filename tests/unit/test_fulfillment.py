@@ -22,6 +22,7 @@ from contracts.fulfillment import (
 )
 from contracts.orders import CancelShipment, Item, ReleaseStock, RequestShipment, ReserveStock
 from contracts.storefront import ProductPriced
+from sagashop.batch import chained
 from sagashop.effects import Add, Below, ClearTimer, Command, Effects, Expect, Recorded, Rows, SetTimer, apply_to
 from sagashop.messages import Message
 from services.fulfillment import store
@@ -77,13 +78,12 @@ class Warehouse:
 
     def handle_batch(self, messages: Sequence[Message], meanwhile: Callable[[], object] = lambda: None) -> None:
         """Decide all on one reading; `meanwhile` another worker commits; then commit each, deciding conflicts again."""
-        seen, todo = copy.deepcopy(self.rows), []
+        seen, decided = copy.deepcopy(self.rows), []
         for message in messages:
-            effects = self.decide(message, seen)
-            apply_to(effects, seen)
-            todo.append((message, effects))
+            decided.append(self.decide(message, seen))
+            apply_to(decided[-1], seen)
         meanwhile()
-        for message, effects in todo:
+        for message, effects in zip(messages, chained(decided), strict=True):
             if not self.commit(effects):
                 self.handle(message)
 

@@ -12,10 +12,9 @@ import msgspec
 import pytest
 import redis
 from flask import Blueprint
-from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from sagashop import log, pages
+from sagashop import log, pages, sql
 from sagashop.errors import Conflict, NotReachable
 from sagashop.settings import Settings
 from sagashop.web.app import create_app
@@ -74,7 +73,7 @@ def demo() -> Blueprint:
         raise {
             "redis": redis.ConnectionError("gone"),
             "full": redis.exceptions.OutOfMemoryError("OOM"),
-            "sql": OperationalError("SELECT", {}, Exception("locked")),
+            "sql": sql.GONE[0]("SELECT", {}, Exception("locked")),
             "bug": ValueError("the password is hunter2"),
         }[how]
 
