@@ -21,7 +21,7 @@ SERVER_SECRETS = (
     *map(rabbitmq_password_variable, PARTS),
 )
 LOGINS = ("DEMO_EMAIL", "DEMO_PASSWORD", "OPERATOR_EMAIL", "OPERATOR_PASSWORD")  # storefront makes these accounts
-MAIL = ("SMTP_URL", "MAIL_FROM")  # notifications sends e-mail; the URL may hold a password
+MAIL = ("SMTP_URL", "MAIL_FROM", "MAIL_SECRET")  # notifications sends e-mail; the URL may hold a password
 # Of the deployment alone. Not told, so that a change of one (a third replica) restarts nobody who need not know.
 DEPLOYMENT = (
     *("MODE", "FRONT_PORT", "FRONT_TLS_PORT", "PORT_BASE", "TLS", "ORDERS_REPLICAS", "DATABASE_URL"),
@@ -59,7 +59,8 @@ def mail(env: Mapping[str, str]) -> dict[str, str]:
         "SMTP_URL": f"smtp://127.0.0.1:{base + MAIL_SMTP}",
         "MAIL_CATCHER_URL": f"http://127.0.0.1:{base + MAIL_HTTP}",
     }
-    return {"MAIL_FROM": env["MAIL_FROM"], **({"SMTP_URL": env["SMTP_URL"]} if env["SMTP_URL"] else catcher)}
+    always = {name: env[name] for name in ("MAIL_FROM", "MAIL_SECRET")}
+    return {**always, **({"SMTP_URL": env["SMTP_URL"]} if env["SMTP_URL"] else catcher)}
 
 
 def addresses(env: Mapping[str, str]) -> dict[str, str]:
