@@ -24,6 +24,7 @@ from bench.shopfloor import SETTINGS, Shopfloor
 from bench.tasks import tasks
 from deploy.local.ports import free_settings
 from deploy.local.stack import Stack
+from sagashop import log as logs
 from sagashop.cli.context import table as printed
 
 HOPS_TO_CONFIRM = 5
@@ -61,6 +62,7 @@ def _version(*command: str) -> str:
 @click.option("--out", type=click.Path(path_type=Path), default=Path(".local/bench.json"), show_default=True)
 def main(quick: bool, only: tuple[str, ...], out: Path) -> None:
     """Measure the shop beside the floors of this machine. Takes about eight minutes."""
+    logs.configure("bench", "warning", "console")
     wanted = set(only) or {"http", "latency", "drain", "rabbit", "jobs", "tasks", "phones", "idle"}
     seconds, sagas = (3.0, 2000) if quick else (20.0, 20_000)
     rows: list[Row] = []

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 from msgspec.json import encode
 
 from bench import rabbit_floor
-from bench.figures import Row, console, pss_mb
+from bench.figures import Row, console
+from deploy.local import servers
 from deploy.local.stack import Stack
 from sagashop.cli.context import Context
 from sagashop.cli.phone import connect
@@ -21,21 +24,25 @@ from sagashop.cli.traffic import Buyer, sign_up_many
 from sagashop.messages import new_id, now_ms
 from sagashop.rabbit.connection import short_channel
 from sagashop.rabbit.publisher import Outgoing, Publisher
-from sagashop.rabbit.topology import declare
-from services.notifications.mobile import BROADCAST, ToAll, device_part, device_queue, joined
-from services.notifications.settings import Limits
+from sagashop.rabbit.topology import AT_ONCE, declare, declare_all
+from services.notifications.mobile import BROADCAST, EXCHANGES, ToAll, device_part, device_queue
+from services.notifications.settings import Limits, NotificationsSettings
 
 LIMITS = Limits(message_ttl_s=3600, length=1_000_000, expires_s=3600)
 BODY = encode(ToAll(number=1, text="Only today: free shipping for every order.", time_ms=now_ms()))
-SINGLES = 20
-PHONES = 100
+SINGLE_DELIVERIES, MOST_SINGLES = 10_000, 20
+"""Broadcasts that are sent one by one reach so many queues together; to few queues there are so many broadcasts."""
+PHONES, PREFETCH = 100, NotificationsSettings().phone_prefetch
 Send = Callable[[int], None]
 
 
 def device_fanout(stack: Stack, queues: int, deliveries: int) -> list[Row]:
-    """Deliveries per second into so many device queues until the last confirm, and what one broadcast takes."""
+    """Deliveries per second into so many device queues until the last confirm, and what one broadcast takes; the
+    memory of an empty queue as the broker tells it.
+    """
     url, suffix = stack.addresses["RABBITMQ_URL"], "" if queues == 100 else f"_{queues}"
-    with _devices(stack, url, queues) as (names, kb_each):
+    with _devices(url, queues) as names:
+        kb_each = _kb_each(stack)
         bare = rabbit_floor.Sender(url, BROADCAST, BODY)
         publisher = Publisher(url, "bench")
         ours = _measure(lambda n: publisher.publish([Outgoing(BROADCAST, "", BODY) for _ in range(n)], 120),
@@ -60,7 +67,7 @@ def _measure(send: Send, url: str, names: Sequence[str], deliveries: int) -> tup
     rate = messages * len(names) / (time.perf_counter() - started)
     _purge(url, names)
     took = []
-    for _ in range(SINGLES):
+    for _ in range(min(MOST_SINGLES, SINGLE_DELIVERIES // len(names))):
         started = time.perf_counter()
         send(1)
         took.append((time.perf_counter() - started) * 1000)
@@ -68,24 +75,42 @@ def _measure(send: Send, url: str, names: Sequence[str], deliveries: int) -> tup
 
 
 @contextmanager
-def _devices(stack: Stack, url: str, count: int) -> Iterator[tuple[list[str], float]]:
-    """So many device queues, and what the broker's memory grew by for each, in KB."""
-    pid = next(row["pid"] for row in stack.ps() if row["name"] == "rabbitmq")
-    devices, before = [f"bench{new_id()}" for _ in range(count)], pss_mb(pid)
+def _devices(url: str, count: int) -> Iterator[list[str]]:
+    """So many device queues."""
+    devices, started = [f"bench{new_id()}" for _ in range(count)], time.perf_counter()
     names = [device_queue(device) for device in devices]
-    declare(url, "bench", joined([device_part(d, "bench-customer", LIMITS) for d in devices]))
+    declare(url, "bench", EXCHANGES)
+    declare_all(url, "bench", [device_part(device, "bench-customer", LIMITS) for device in devices])
+    console.print(f"  declared in {time.perf_counter() - started:.1f} s", highlight=False)
     try:
-        yield names, (pss_mb(pid) - before) * 1024 / count
+        yield names
     finally:
-        with short_channel(url, "bench") as channel:
-            for name in names:
-                channel.queue_delete(name)
+        _each(url, names, "queue_delete")
 
 
 def _purge(url: str, names: Sequence[str]) -> None:
-    with short_channel(url, "bench") as channel:
-        for name in names:
-            channel.queue_purge(name)
+    _each(url, names, "queue_purge")
+
+
+def _each(url: str, names: Sequence[str], what: str) -> None:
+    """Do something to every queue, over several connections."""
+
+    def share(number: int) -> None:
+        with short_channel(url, "bench") as channel:
+            for name in names[number::AT_ONCE]:
+                getattr(channel, what)(name)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(share, range(AT_ONCE)))
+
+
+def _kb_each(stack: Stack) -> float:
+    """What the broker says that the queue of a device takes."""
+    env = {"PATH": servers.SEARCH, "LANG": "C.UTF-8"} | servers.rabbitmq_env(stack.layout, stack.env)
+    words = ["rabbitmqctl", "--quiet", "--no-table-headers", "list_queues", "name", "memory"]
+    told = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120, check=True).stdout  # noqa: S603
+    each = [int(memory) for name, memory in map(str.split, told.splitlines()) if name.startswith(device_queue("bench"))]
+    return statistics.mean(each) / 1024
 
 
 def gateway_deliveries(stack: Stack, broadcasts: int) -> Row:
@@ -103,9 +128,23 @@ def gateway_deliveries(stack: Stack, broadcasts: int) -> Row:
     publisher = Publisher(url, "bench")
     rate = asyncio.run(_phones(devices, publisher, broadcasts))
     publisher.close()
+    bare = _bare_deliveries(url, [device_queue(device["device_id"]) for _, device in devices], broadcasts)
     for buyer, device in devices:
         buyer.shop.delete(f"/api/notifications/devices/{device['device_id']}")
-    return Row("gateway_deliveries", round(rate, 1), "messages/s")
+    return Row("gateway_deliveries", round(rate, 1), "messages/s", round(bare, 1))
+
+
+def _bare_deliveries(url: str, queues: Sequence[str], broadcasts: int) -> float:
+    """The same from one bare connection that publishes to one that takes and acknowledges: no WebSocket, no phones."""
+    _purge(url, queues)
+    sender = rabbit_floor.Sender(url, BROADCAST, BODY)
+    taker = rabbit_floor.Taker(url, queues, PREFETCH, broadcasts * len(queues))
+    started = time.perf_counter()
+    sender.send(broadcasts)
+    taker.wait()
+    took_s = time.perf_counter() - started
+    sender.close()
+    return broadcasts * len(queues) / took_s
 
 
 async def _phones(devices: Sequence[tuple[Buyer, Any]], publisher: Publisher, broadcasts: int) -> float:
@@ -134,7 +173,7 @@ async def _take(socket: Any, count: int) -> None:
 
 def rows(stack: Stack, *, quick: bool) -> Iterator[Row]:
     """All rows about phones."""
-    for queues, deliveries in [(100, 20_000)] if quick else [(100, 200_000), (1_000, 200_000), (5_000, 200_000)]:
+    for queues, deliveries in [(100, 20_000)] if quick else [(100, 200_000), (1_000, 100_000), (5_000, 100_000)]:
         console.print(f"fanout to {queues} device queues")
         yield from device_fanout(stack, queues, deliveries)
     console.print(f"one gateway, {PHONES} phones")

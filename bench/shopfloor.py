@@ -29,6 +29,7 @@ SETTINGS = {
     "RATE_GENERAL": "1000000r/s",
     "RATE_LOGIN": "1000000r/s",
     "RATE_SIGNUP": "1000000r/s",
+    "RABBITMQ_MEMORY": "3GiB",
 }
 """Nothing may run out, nothing may time out, and nobody is slowed down: what is left is the work itself."""
 BUYERS = 50

@@ -19,6 +19,6 @@ def rabbitmq_conf(env: Mapping[str, str], listener: str, loaded: str) -> str:
     return (
         f"# definitions: {fingerprint(definitions(env))[:12]}\n"
         f"listeners.tcp.1 = {listener}\nload_definitions = {loaded}\n"
-        "vm_memory_high_watermark.absolute = 512MiB\ndisk_free_limit.absolute = 200MB\n"
+        f"vm_memory_high_watermark.absolute = {env['RABBITMQ_MEMORY']}\ndisk_free_limit.absolute = 200MB\n"
         "log.file = false\nlog.console = true\nlog.console.level = info\n"
     )

@@ -21,7 +21,7 @@ SERVER_SECRETS = (
     *map(rabbitmq_password_variable, PARTS),
 )
 LOGINS = ("DEMO_EMAIL", "DEMO_PASSWORD", "OPERATOR_EMAIL", "OPERATOR_PASSWORD")  # storefront makes these accounts
-MAIL = ("SMTP_URL", "MAIL_FROM")  # notifications sends e-mail; the URL may hold a password
+MAIL = ("SMTP_URL", "MAIL_FROM", "MAIL_SECRET")  # notifications sends e-mail; the URL may hold a password
 MALLOC = {"MALLOC_ARENA_MAX": "2"}
 """glibc has an arena for each busy thread, and each would keep the 19 MB of a password's hash."""
 # Of the deployment alone. Not told, so that a change of one (a third replica) restarts nobody who need not know.
@@ -29,6 +29,7 @@ DEPLOYMENT = (
     *("MODE", "FRONT_PORT", "FRONT_TLS_PORT", "PORT_BASE", "TLS", "ORDERS_REPLICAS", "DATABASE_URL"),
     *("CARRIER_DELAY_S", "CARRIER_FAILURE_RATE"),
     *("RATE_GENERAL", "RATE_LOGIN", "RATE_SIGNUP", "REDIS_LEDGER_MAXMEMORY", "REDIS_SESSION_MAXMEMORY"),
+    "RABBITMQ_MEMORY",
     *("PYTHON_IMAGE", "REDIS_IMAGE", "RABBITMQ_IMAGE", "MYSQL_IMAGE", "NGINX_IMAGE", "ADMINER_IMAGE", "NODE_IMAGE"),
     "COMPOSE_PROFILES",
 )
@@ -60,7 +61,8 @@ def mail(env: Mapping[str, str]) -> dict[str, str]:
         "SMTP_URL": f"smtp://127.0.0.1:{base + MAIL_SMTP}",
         "MAIL_CATCHER_URL": f"http://127.0.0.1:{base + MAIL_HTTP}",
     }
-    return {"MAIL_FROM": env["MAIL_FROM"], **({"SMTP_URL": env["SMTP_URL"]} if env["SMTP_URL"] else catcher)}
+    always = {name: env[name] for name in ("MAIL_FROM", "MAIL_SECRET")}
+    return {**always, **({"SMTP_URL": env["SMTP_URL"]} if env["SMTP_URL"] else catcher)}
 
 
 def addresses(env: Mapping[str, str]) -> dict[str, str]:

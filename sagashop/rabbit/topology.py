@@ -12,12 +12,14 @@ Declaring what is there already changes nothing, so every process declares its s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sagashop.errors import SagashopError
 
+AT_ONCE, WORTH_A_CONNECTION = 8, 10
 PRECONDITION_FAILED, NOT_FOUND, ACCESS_REFUSED = 406, 404, 403
 _difference = re.compile(
     r"inequivalent arg '(.+?)' for (exchange|queue) '(.+?)' .*?received (.+?) but current is (.+)$"
@@ -50,7 +52,9 @@ class Exchange:
 class Queue:
     """A durable queue.
 
-    kind:           `quorum` for work that must not be lost; `classic` where there are thousands of them
+    kind:           `quorum` for work that must not be lost; `classic` where there are thousands of them, in version 2,
+                    which RabbitMQ 3 has beside an older one: confirms of a message to many queues come in a quarter of
+                    the time
     dead_letter_to: exchange that gets what is rejected, expires or came back too often
     dead_letter_key: its routing key there; empty: the message's own
     message_ttl_ms: a message waits no longer than this
@@ -76,6 +80,7 @@ class Queue:
         quorum = self.kind == "quorum"
         possible: dict[str, str | int | None] = {
             "x-queue-type": self.kind,
+            "x-queue-version": None if quorum else 2,
             "x-delivery-limit": self.delivery_limit if quorum else None,
             "x-dead-letter-exchange": self.dead_letter_to or None,
             "x-dead-letter-routing-key": self.dead_letter_key or None,
@@ -126,6 +131,28 @@ def declare(url: str, name: str, topology: Topology) -> None:
         wrong = list(_declare_each(channel.connection, channel, topology, url))
     if wrong:
         raise Mismatch("\n".join(wrong))
+
+
+def declare_all(url: str, name: str, parts: Sequence[Topology]) -> None:
+    """Declare parts that have nothing in common, over several connections where they are many: what comes at the same
+    time is brought to the broker's disk together.
+
+    Raises: as `declare`
+    """
+    connections = min(AT_ONCE, 1 + len(parts) // WORTH_A_CONNECTION)
+    with ThreadPoolExecutor(connections) as pool:
+        shares = [joined(parts[number::connections]) for number in range(connections)]
+        for _ in pool.map(lambda share: declare(url, name, share), shares):
+            pass
+
+
+def joined(parts: Sequence[Topology]) -> Topology:
+    """All of them as one. They have nothing in common, so nothing is compared, as `+` would do."""
+    return Topology(
+        tuple(each for part in parts for each in part.exchanges),
+        tuple(each for part in parts for each in part.queues),
+        tuple(each for part in parts for each in part.bindings),
+    )
 
 
 def _declare_each(connection: Any, channel: Any, topology: Topology, url: str) -> Iterator[str]:

@@ -22,10 +22,11 @@ from services.notifications.devices import Devices
 from services.notifications.messages import CHANNEL
 from services.notifications.newsletters import Newsletters
 from services.notifications.phone_routes import broadcasts, devices
-from services.notifications.routes import newsletters, notices
+from services.notifications.routes import newsletters, notices, wishes
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import SERVICE
 from services.notifications.topology import TOPOLOGY
+from services.notifications.wishes import Wishes
 
 
 def create(settings: NotificationsSettings | None = None, *, bus: Bus | None = None) -> Flask:
@@ -43,6 +44,7 @@ def create(settings: NotificationsSettings | None = None, *, bus: Bus | None = N
             devices(Devices(bus, settings.phones_per_customer)),
             broadcasts(Broadcasts(bus)),
             newsletters(Newsletters(ledger, queue)),
+            wishes(Wishes(ledger, settings.mail_secret)),
             caught_mails(Catcher(settings.mail_catcher_url)),
             jobs_blueprint(queue),
             admin_blueprint(SERVICE, ledger, [CHANNEL], TOPOLOGY),

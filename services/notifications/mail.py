@@ -17,7 +17,7 @@ from sagashop.settings import BadSetting
 from services.notifications.letters import Letter
 from services.notifications.store import Customer
 
-SHOP = "Sagashop"
+SHOP, NO_MORE = "Sagashop", "No more newsletters"
 TEMPLATE = Template(resources.files("services.notifications").joinpath("letter.html").read_text())
 
 
@@ -30,8 +30,10 @@ def sender(address: str) -> Address:
 
 
 def compose(letter: Letter, customer: Customer, *, job_id: str, queued_ms: int, origin: Address,
-            public_url: str) -> EmailMessage:  # fmt: skip
+            public_url: str, unsubscribe: str = "") -> EmailMessage:  # fmt: skip
     """The message. Done twice, a job makes the same one twice, with the same Message-ID: mailboxes keep one of them.
+
+    unsubscribe: the token of the links by which the reader stops such letters; empty for none
 
     Raises:
         Hopeless: the address, the name or the subject cannot stand in a header.
@@ -45,21 +47,26 @@ def compose(letter: Letter, customer: Customer, *, job_id: str, queued_ms: int, 
     message["Date"] = datetime.fromtimestamp(queued_ms / 1000, UTC)
     message["Message-ID"] = f"<{hashlib.sha256(job_id.encode()).hexdigest()[:32]}@{origin.domain}>"
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(as_text(letter, customer.name, public_url))
-    message.add_alternative(as_html(letter, customer.name, public_url), subtype="html")
+    stop = f"{public_url}/#/unsubscribe/{unsubscribe}" if unsubscribe else ""
+    if unsubscribe:  # one click in the mail program: RFC 8058
+        message["List-Unsubscribe"] = f"<{public_url}/api/notifications/unsubscribe/{unsubscribe}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    message.set_content(as_text(letter, customer.name, public_url, stop))
+    message.add_alternative(as_html(letter, customer.name, public_url, stop), subtype="html")
     return message
 
 
-def as_text(letter: Letter, name: str, public_url: str) -> str:
+def as_text(letter: Letter, name: str, public_url: str, stop: str = "") -> str:
     """The letter for a reader without HTML."""
     width = max((len(left) for left, _ in letter.rows), default=0)
     rows = "\n".join(f"  {left.ljust(width)}  {right}" for left, right in letter.rows)
     link = f"{letter.button}: {public_url}{letter.link}" if letter.link else ""
     parts = [f"Hello {name},", letter.headline + ".", *letter.paragraphs, rows, link, SHOP]
+    parts += [f"{NO_MORE}: {stop}"] if stop else []
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def as_html(letter: Letter, name: str, public_url: str) -> str:
+def as_html(letter: Letter, name: str, public_url: str, stop: str = "") -> str:
     """The letter in the shop's look. Everything in it is text, so everything is escaped."""
     return TEMPLATE.substitute(
         subject=escape(letter.subject),
@@ -68,6 +75,7 @@ def as_html(letter: Letter, name: str, public_url: str) -> str:
         paragraphs="\n".join(f'<p style="margin:0 0 12px">{escape(text)}</p>' for text in letter.paragraphs),
         rows=_table(letter.rows),
         button=_button(letter, public_url),
+        stop=f' <a href="{escape(stop)}" style="color:#55666c">{NO_MORE}</a>' if stop else "",
     )
 
 

@@ -26,6 +26,7 @@ from services.notifications.newsletters import Copy, Newsletters
 from services.notifications.postman import Postman
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import SERVICE, Customer
+from services.notifications.wishes import Wishes
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -47,6 +48,7 @@ class Mailer:
     def __init__(self, settings: NotificationsSettings, redis: Redis, queue: JobQueue) -> None:
         self._settings, self._redis = settings, redis
         self._newsletters = Newsletters(redis, queue)
+        self._wishes = Wishes(redis, settings.mail_secret)
         self._sender = sender(settings.mail_from)
         self.postman = Postman(settings.smtp_url, settings.mail_timeout_s, settings.smtp_ca_file)
 
@@ -60,7 +62,11 @@ class Mailer:
 
     def _copy(self, job: Taken) -> None:
         todo = json.decode(job.payload, type=Copy)
-        self._send(job, self._newsletters.letter(todo.newsletter), self._customer(todo.customer_id))
+        if not self._wishes.wants(todo.customer_id):  # said so since the job was made
+            log.info("mail.unwanted", job=job.id)
+            return
+        letter, token = self._newsletters.letter(todo.newsletter), self._wishes.token(todo.customer_id)
+        self._send(job, letter, self._customer(todo.customer_id), token)
 
     def _customer(self, customer_id: str) -> Customer:
         found: Any = self._redis.hget(store.customers_key(store.share_of(customer_id)), customer_id)
@@ -68,10 +74,10 @@ class Mailer:
             raise NoAddress(f"customer {customer_id} is not known here; POST /admin/storefront/republish tells of all")
         return store.read_customer(found)
 
-    def _send(self, job: Taken, letter: Letter, customer: Customer) -> None:
+    def _send(self, job: Taken, letter: Letter, customer: Customer, unsubscribe: str = "") -> None:
         message = compose(
             letter, customer, job_id=job.id, queued_ms=job.queued_ms,
-            origin=self._sender, public_url=self._settings.public_url,
+            origin=self._sender, public_url=self._settings.public_url, unsubscribe=unsubscribe,
         )  # fmt: skip
         self.postman.send(message)
         log.info("mail.sent", job=job.id, message_id=message["Message-ID"], attempt=job.attempt)

@@ -6,7 +6,6 @@ classic: there are thousands of them, each small, and what one drops its phone f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -32,14 +31,6 @@ def device_part(device_id: str, customer_id: str, limits: Limits) -> Topology:
     )  # fmt: skip
     keys = [(BROADCAST, ""), (DIRECT, device_id), (DIRECT, customer_id)]
     return Topology(queues=(queue,), bindings=tuple(Binding(name, exchange, key) for exchange, key in keys))
-
-
-def joined(parts: Sequence[Topology]) -> Topology:
-    """Many devices with the exchanges. They have nothing in common, so nothing is compared, as `+` would do."""
-    return Topology(
-        EXCHANGES.exchanges, tuple(each for part in parts for each in part.queues),
-        tuple(each for part in parts for each in part.bindings),
-    )  # fmt: skip
 
 
 class Direct(Struct, frozen=True, kw_only=True):

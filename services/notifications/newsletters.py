@@ -64,15 +64,16 @@ class Newsletters:
         return newsletter
 
     def spread(self, job: Taken) -> None:
-        """Handle the job of a share: a job for each customer of it that is known now, and then the next share.
+        """Handle the job of a share: a job for each customer of it who is known now and wants news, then the next.
 
         Raises:
             NoRoom: Redis takes no new jobs now. This one is tried again later, and other e-mail does not wait for it.
         """
         todo = json.decode(job.payload, type=Share)
-        key = store.customers_key(todo.share)
-        customers = load_rows(self._redis, [key])[key]
-        jobs = [_copy(todo.newsletter, customer_id) for customer_id in sorted(customers)]
+        names = [store.customers_key(todo.share), store.no_news_key(todo.share)]
+        customers, unwilling = load_rows(self._redis, names).values()
+        readers = (customer_id for customer_id in sorted(customers) if not unwilling.get(customer_id))
+        jobs = [_copy(todo.newsletter, customer_id) for customer_id in readers]
         if todo.share + 1 < SHARES:
             jobs.append(_share(todo.newsletter, todo.share + 1))
         try:

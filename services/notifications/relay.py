@@ -24,13 +24,13 @@ from sagashop.errors import MalformedMessage, NotReachable
 from sagashop.messages import Catalogue, Envelope
 from sagashop.rabbit.connection import not_reachable, short_channel
 from sagashop.rabbit.publisher import NotTaken, Outgoing, Publisher
-from sagashop.rabbit.topology import Mismatch, declare
+from sagashop.rabbit.topology import Mismatch, declare, declare_all
 from sagashop.streams import tail
 from sagashop.streams.commit import Scripts, lua
 from sagashop.streams.dead_letters import letter_fields
 from services.notifications import store
 from services.notifications.messages import CHANNEL, AddQueue, RemoveQueue, Tell, TellAll
-from services.notifications.mobile import BROADCAST, DIRECT, Direct, ToAll, device_part, device_queue, joined
+from services.notifications.mobile import BROADCAST, DIRECT, EXCHANGES, Direct, ToAll, device_part, device_queue
 from services.notifications.settings import NotificationsSettings
 
 log = structlog.get_logger()
@@ -104,7 +104,8 @@ class Relay:
     def _add_queues(self, envelopes: Sequence[Envelope]) -> None:
         parts = [device_part(m.device_id, m.customer_id, self._settings.phone_limits) for m in _messages(envelopes)]
         try:
-            declare(self._settings.rabbitmq_url, WHO, joined(parts))
+            declare(self._settings.rabbitmq_url, WHO, EXCHANGES)
+            declare_all(self._settings.rabbitmq_url, WHO, parts)
         except Mismatch as difference:  # made under other limits, which it keeps; it is there and bound
             log.warning("relay.queue_differs", difference=str(difference))
 

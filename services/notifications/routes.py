@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from flask import Blueprint
+from flask import Blueprint, redirect
 from msgspec import Meta, Struct
 
 from sagashop.bus import Bus
 from sagashop.errors import Forbidden, NotLoggedIn, Unavailable
-from sagashop.web.auth import require_login, require_operator
+from sagashop.web.auth import require_customer, require_login, require_operator
 from sagashop.web.inputs import Answer, Input, accepts
 from services.notifications.newsletters import Newsletters
 from services.notifications.phone_routes import After
 from services.notifications.store import Notice, notices_of
+from services.notifications.wishes import BadLink, Wishes
 
 
 class Status(Struct, frozen=True, kw_only=True):
@@ -49,6 +50,12 @@ class Sending(Struct, frozen=True, kw_only=True):
     newsletter_id: str
 
 
+class Wish(Input, frozen=True, kw_only=True):
+    """Whether newsletters are wanted."""
+
+    wanted: bool
+
+
 def notices(bus: Bus) -> Blueprint:
     """What customers were told."""
     routes = Blueprint("notices", __name__)
@@ -77,5 +84,39 @@ def newsletters(desk: Newsletters) -> Blueprint:
         """Send a newsletter to every customer, behind all other e-mail. Sent twice, it is another newsletter."""
         require_operator()
         return Sending(newsletter_id=desk.send(json.subject, json.text)), 202
+
+    return routes
+
+
+def wishes(said: Wishes) -> Blueprint:
+    """Newsletters or none: with a log-in, or by the link in one."""
+    routes = Blueprint("wishes", __name__)
+
+    @routes.get("/api/notifications/newsletters/mine")
+    @accepts(answers=Wish, problems=[NotLoggedIn, Forbidden])
+    def mine() -> Answer:
+        """Whether newsletters go to the customer who is logged in."""
+        return Wish(wanted=said.wants(require_customer().user_id))
+
+    @routes.put("/api/notifications/newsletters/mine")
+    @accepts(json=Wish, answers=Wish, problems=[NotLoggedIn, Forbidden])
+    def choose(json: Wish) -> Answer:
+        """Have newsletters, or none. Repeating it changes nothing."""
+        said.say(require_customer().user_id, wanted=json.wanted)
+        return json
+
+    @routes.post("/api/notifications/unsubscribe/<token>")
+    @accepts(answers={204: None}, problems=[BadLink])
+    def unsubscribe(token: str) -> Answer:
+        """No more newsletters. Mail programs send this in the reader's name (RFC 8058); what is in it is ignored."""
+        said.say(said.reader(token), wanted=False)
+        return "", 204
+
+    @routes.get("/api/notifications/unsubscribe/<token>")
+    @accepts(answers={302: None}, problems=[BadLink])
+    def ask(token: str) -> Answer:
+        """For a reader who opens the link: a page that asks. Looking changes nothing, since scanners look, too."""
+        said.reader(token)
+        return redirect(f"/#/unsubscribe/{token}")
 
     return routes

@@ -33,6 +33,9 @@ class NotificationsSettings(Settings, kw_only=True, frozen=True):
         str, says("PEM file of who signed the SMTP server's certificate; empty: whom the system trusts")
     ] = ""
     mail_from: Annotated[str, says("Address that e-mail comes from")] = "shop@sagashop.example"
+    mail_secret: Annotated[
+        str, says("Signs the links by which readers stop newsletters; empty: newsletters have no such links")
+    ] = ""
     mail_timeout_s: Annotated[float, Meta(gt=0, description="The SMTP server may take so long for a step, seconds")] = (
         10.0
     )

@@ -102,6 +102,11 @@ def customers_key(share: int) -> str:
     return own(SERVICE, "customers", str(share))
 
 
+def no_news_key(share: int) -> str:
+    """Hash: who of a share wants no newsletters; since when, ms, under the id. Empty: wants them again."""
+    return own(SERVICE, "no-news", str(share))
+
+
 def newsletter_key(newsletter_id: str) -> str:
     """Hash of one newsletter: `subject`, `text`, `sent_ms`."""
     return own(SERVICE, "newsletter", newsletter_id)

@@ -1,10 +1,13 @@
-"""The account page: choosing a new password."""
+"""The account page: choosing a new password, and no newsletters."""
 
 from __future__ import annotations
 
 import pytest
+import redis
 from playwright.sync_api import Browser, Page, expect
 
+from deploy.deployment import Deployment
+from services.notifications.wishes import Wishes
 from tests.browser import visitor
 from tests.browser.test_states import assert_readable
 
@@ -40,6 +43,32 @@ def test_a_customer_changes_the_password_and_the_other_device_is_logged_out(page
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     page.get_by_role("button", name="Add €100.00").click()  # this session lives
     expect(page.get_by_text("€100.00 came in.")).to_be_visible()
+
+
+def test_newsletters_are_stopped_on_the_account_page_and_by_the_link_in_one(page: Page, stack: Deployment) -> None:
+    page.goto("/#/account")
+    visitor.sign_up(page)
+    box = page.get_by_role("checkbox", name="Newsletters")
+    expect(box).to_be_checked()
+    box.click()
+    expect(page.get_by_text("You get no more newsletters.")).to_be_visible()
+    assert_readable(page)
+    page.reload()
+    expect(box).not_to_be_checked()
+    box.click()
+    expect(page.get_by_text("You get our newsletters.")).to_be_visible()
+
+    customer_id = page.request.get("/api/customers/me").json()["customer_id"]
+    token = Wishes(redis.Redis(), stack.env["MAIL_SECRET"]).token(customer_id)
+    page.goto(f"/#/unsubscribe/{token}x")
+    page.get_by_role("button", name="Stop newsletters").click()
+    expect(page.get_by_role("alert")).to_contain_text("not whole")
+    page.goto(f"/#/unsubscribe/{token}")
+    page.get_by_role("button", name="Stop newsletters").click()
+    expect(page.get_by_role("heading", name="No more newsletters", exact=True)).to_be_visible()
+    page.goto("/#/account")
+    expect(box).to_be_enabled()
+    expect(box).not_to_be_checked()
 
 
 def fill(page: Page, current: str, new: str, again: str) -> None:

@@ -31,7 +31,7 @@ class MailHouse:
         self.settings = NotificationsSettings(
             redis_ledger_url=ledger, redis_session_url=session, smtp_url=f"smtp://127.0.0.1:{smtp_port}",
             mail_catcher_url=f"http://127.0.0.1:{http_port}", mail_attempts=3, mail_backoff_s=0.05,
-            mail_timeout_s=2, visibility_s=0.5,
+            mail_timeout_s=2, visibility_s=0.5, mail_secret="a secret of the test",
         )  # fmt: skip
         self.mailbox, self.bus = mailbox, connect_bus(self.settings)
         self.redis = redis_clients.ledger(self.settings)

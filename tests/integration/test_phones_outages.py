@@ -9,6 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sagashop.cli.phone import Memory
+from sagashop.messages import new_id
+from sagashop.rabbit.publisher import Outgoing, Publisher
+from sagashop.rabbit.topology import declare, declare_all
+from services.notifications.mobile import BROADCAST, EXCHANGES, device_part, device_queue
+from services.notifications.settings import Limits
 from tests.integration.phones_house import GatewayProcess, PhoneLine, PhonesHouse
 from tests.rabbit import RabbitServer
 from tests.servers import eventually
@@ -64,6 +69,23 @@ def stays(gateway: GatewayProcess, device_id: str) -> PhoneLine | None:
     """A connection that lasts, once RabbitMQ is back."""
     phone = gateway.connect(device_id)
     return phone if phone.is_open() else None
+
+
+@pytest.mark.slow
+@pytest.mark.feature("F40")
+def test_what_is_confirmed_lies_in_every_device_queue_after_the_broker_was_killed(
+    own_rabbit: Callable[..., RabbitServer],
+) -> None:
+    broker, devices = own_rabbit(), [new_id() for _ in range(100)]
+    limits = Limits(message_ttl_s=3600, length=500, expires_s=3600)
+    declare(broker.url(), "test", EXCHANGES)
+    declare_all(broker.url(), "test", [device_part(device, "c1", limits) for device in devices])
+    publisher = Publisher(broker.url(), "test")
+    publisher.publish([Outgoing(BROADCAST, "", b"{}") for _ in range(25)])
+    broker.kill()
+    publisher.close()
+    broker.start()
+    assert [broker.depth(device_queue(device)) for device in devices] == [25] * 100
 
 
 @pytest.mark.slow

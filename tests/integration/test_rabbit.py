@@ -15,7 +15,7 @@ from sagashop.messages import new_id
 from sagashop.rabbit.consumer import Consumer, GiveUp, Handle, Later, Received
 from sagashop.rabbit.layout import dead_queue, delay_queue, work_exchange, work_queue
 from sagashop.rabbit.publisher import NotTaken, Outgoing, Publisher
-from sagashop.rabbit.topology import Exchange, Mismatch, Queue, Topology, declare
+from sagashop.rabbit.topology import Exchange, Mismatch, Queue, Topology, declare, declare_all
 from tests.rabbit import RabbitServer
 from tests.servers import eventually
 
@@ -143,6 +143,23 @@ def test_declaring_again_changes_nothing_and_a_difference_is_explained(bench: Be
     assert bench.server.depth(fresh.name) == 0, "the rest is declared all the same"
     with bench.server.channel() as channel:
         channel.queue_delete(fresh.name)
+
+
+def test_many_parts_are_declared_over_several_connections_and_a_difference_holds_up_none(
+    rabbit_server: RabbitServer,
+) -> None:
+    url, prefix = rabbit_server.url(), new_id()
+    names = [f"{prefix}.{number}" for number in range(60)]
+    declare(url, "test", Topology(queues=(Queue(names[0], kind="classic", max_length=1),)))
+    try:
+        with pytest.raises(Mismatch, match=f"queue {names[0]}: its x-max-length is 1, and the code wants 5"):
+            declare_all(url, "test", [Topology(queues=(Queue(name, kind="classic", max_length=5),)) for name in names])
+        assert [rabbit_server.depth(name) for name in names] == [0] * 60
+        declare_all(url, "test", [])
+    finally:
+        with rabbit_server.channel() as channel:
+            for name in names:
+                channel.queue_delete(name)
 
 
 @pytest.mark.feature("F43")

@@ -154,7 +154,9 @@ def test_services_are_told_addresses_and_not_what_is_none_of_their_business(
 def test_notifications_alone_is_told_where_e_mail_goes(env: dict[str, str], tmp_path: Path) -> None:
     def told(process: str, **settings: str) -> dict[str, str]:
         given = service_env(Layout(tmp_path), env | settings, named(env, process))
-        return {name: value for name, value in given.items() if "MAIL" in name or "SMTP" in name}
+        found = {name: value for name, value in given.items() if "MAIL" in name or "SMTP" in name}
+        assert found.pop("MAIL_SECRET", None) == (env["MAIL_SECRET"] if process.startswith("notifications") else None)
+        return found
 
     assert told("payments-web", SMTP_URL="smtps://shop:secret@mail.example") == {}
     assert told("notifications-mailer") == {

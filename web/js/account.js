@@ -2,6 +2,7 @@
 
 import { ask, get } from "./api.js";
 import { busy, field, h, say } from "./dom.js";
+import { news } from "./news.js";
 import { password } from "./password.js";
 import { explain, money } from "./words.js";
 import { logIn, logOut, signUp, visitor } from "./visitor.js";
@@ -56,6 +57,7 @@ export async function account({ place, signal, again }) {
   place.replaceChildren(h("h1", {}, visitor.who.name), sheets);
   if (visitor.who.role === "customer") {
     const { email } = await get("/api/customers/me", signal);
+    purse.after(news());
     sheets.append(password(email));
   }
   await fillPurse(purse, signal);

@@ -4,6 +4,7 @@ import { line, ask } from "./api.js";
 import { h, say } from "./dom.js";
 import { account, doorway } from "./account.js";
 import { cart } from "./cart.js";
+import { unsubscribe } from "./news.js";
 import { order } from "./order.js";
 import { orders } from "./orders.js";
 import { shop } from "./shop.js";
@@ -16,6 +17,7 @@ const PAGES = [
   [/^\/orders$/, "orders", orders],
   [/^\/orders\/([\w-]+)$/, "orders", order],
   [/^\/account$/, "account", account],
+  [/^\/unsubscribe\/([\w.-]+)$/, "", unsubscribe],
 ];
 const ASK_AGAIN_MS = 3000;
 const SLOW_MS = 3000;
@@ -38,7 +40,7 @@ async function show() {
   try {
     known ??= look().catch((problem) => { known = null; throw problem; });
     await known;
-    tellSeen(path || "/");
+    tellSeen(path.replace(/^(\/unsubscribe)\/.*/, "$1") || "/");  // nobody else gets the link
     await page({ place, signal, args: pattern?.exec(path).slice(1) ?? [], query: new URLSearchParams(query), again: show });
   } catch (problem) {
     if (!signal.aborted) stumble(place, problem, signal);
