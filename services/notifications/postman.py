@@ -25,6 +25,10 @@ class NotTaken(SagashopError):
     """The server did not take this e-mail now, and may later."""
 
 
+class Broken(NotTaken):
+    """The connection broke. The e-mail may have gone out."""
+
+
 class Postman:
     """Sends through one connection until `close`, or for a hundred e-mails. Not for several threads.
 
@@ -62,10 +66,16 @@ class Postman:
         """
         if self._sent == AT_MOST:
             self.close()
-        server = self._open or self._connect()
-        self._open, self._sent = server, self._sent + 1
+        if self._open is not None:
+            with contextlib.suppress(Broken):  # since the last e-mail, most likely: that says nothing about this one
+                return self._send(self._open, message)
+        self._open = self._connect()
+        return self._send(self._open, message)
+
+    def _send(self, server: smtplib.SMTP, message: EmailMessage) -> None:
         try:
             server.send_message(message)
+            self._sent += 1
         except smtplib.SMTPRecipientsRefused as refused:
             raise self._verdict(*next(iter(refused.recipients.values()))) from refused
         except smtplib.SMTPResponseException as refused:
@@ -74,7 +84,7 @@ class Postman:
             raise Hopeless(f"the SMTP server cannot carry this: {error}") from error
         except OSError as error:  # smtplib's own errors are among them
             self.close()
-            raise NotTaken(f"the connection to the SMTP server broke: {error or type(error).__name__}") from error
+            raise Broken(f"the connection to the SMTP server broke: {error or type(error).__name__}") from error
 
     def _verdict(self, code: int, words: bytes | str) -> SagashopError:
         self.close()

@@ -245,6 +245,22 @@ def test_one_connection_serves_many_mails_until_the_server_might_mind_or_none_ar
     assert (len(house.mails()), len(set(server.callers))) == (13, 3)
 
 
+def test_a_connection_that_ended_between_two_mails_counts_against_neither(house: MailHouse) -> None:
+    house.hear(somebody())
+    port = free_port()
+    with smtp_server(Moody(house.mailbox, []), port) as url:
+        mailer = house.mailer(url)
+        mailer.step()
+    house.hear(somebody(2), CONFIRMED)
+    with pytest.raises(NotReachable):
+        mailer.step()
+    with smtp_server(Moody(house.mailbox, []), port):
+        eventually(lambda: mailer.step(0.01) == 0 and len(house.mails()) == 3)
+    found = house.queue.get("o1.OrderConfirmed")
+    assert found is not None
+    assert (found.status, found.attempts) == ("done", 1)
+
+
 def test_starttls_is_not_left_out_where_the_server_does_not_offer_it(house: MailHouse) -> None:
     house.hear(somebody())
     with smtp_server(Moody(house.mailbox, [])) as url, pytest.raises(NotReachable, match="STARTTLS"):
