@@ -262,6 +262,7 @@ def test_what_nginx_refuses_is_a_problem_too(
         return
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json()["type"].endswith("/" + kind)
+    assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
