@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal as signals
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
@@ -24,6 +25,8 @@ from deploy.local.waiting import holds
 
 PORT_TAKEN = "port is already allocated"
 """What the engine says of a port that somebody took meanwhile; then the others have only begun to start."""
+KEPT_NETWORK = "has active endpoints"
+"""What it says of a network on which, as it counts, somebody is left."""
 
 
 class ComposeStack(Project):
@@ -113,12 +116,25 @@ class ComposeStack(Project):
         Returns whether anything was there. Raises: StackError when it takes longer than `wait_s` seconds.
         """
         there = bool(containers.of_project(self.name))
-        self.compose("--profile", "*", "down", "--remove-orphans", timeout_s=wait_s)
+        self._remove(wait_s)
         return there
 
     def destroy(self) -> None:
         """As `down`, and delete the data."""
-        self.compose("--profile", "*", "down", "--remove-orphans", "--volumes", timeout_s=120)
+        self._remove(120, "--volumes")
+
+    def _remove(self, wait_s: float, *options: str) -> None:
+        """An engine that miscounts who is on a network keeps it, now and then until it is restarted. An empty network
+        harms nobody, and the next `up` takes it; but it may also be that somebody is just leaving, so ask again.
+        """
+        for last in (False, False, True):
+            try:
+                self.compose("--profile", "*", "down", "--remove-orphans", *options, timeout_s=wait_s)
+                return
+            except StackError as why:
+                if KEPT_NETWORK not in str(why) or (last and containers.of_project(self.name)):
+                    raise
+                time.sleep(1)
 
     def scale(self, replicas: int) -> None:
         """So many replicas of the orders API. No request is lost: who leaves is asked no more before it stops."""

@@ -100,6 +100,20 @@ def test_a_registry_that_cannot_be_reached_is_answered_with_the_next_command(say
         stack.up()
 
 
+def test_a_network_that_the_engine_keeps_by_mistake_is_left_there_and_other_failures_are_told(
+    say: Say, stack: ComposeStack
+) -> None:
+    kept = "network shop_back has active endpoints"
+    say(compose_fails=kept)
+    stack.destroy()
+    say(container("nginx"), compose_fails=kept)
+    with pytest.raises(StackError, match="active endpoints"):
+        stack.destroy()
+    say(compose_fails="cannot remove volume")
+    with pytest.raises(StackError, match="cannot remove volume"):
+        stack.destroy()
+
+
 def test_a_local_stack_that_runs_is_the_one_that_is_meant(
     say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
