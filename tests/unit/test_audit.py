@@ -12,6 +12,7 @@ from contracts.orders import RefundPayment, ReserveStock, SagaMoved
 from contracts.payments import PaymentCaptured, PaymentRefunded
 from deploy.walls_rabbit import PARTS
 from sagashop import keys
+from sagashop.audit import auditor
 from sagashop.audit.auditor import Auditor
 from sagashop.audit.facts import from_lines
 from sagashop.audit.house import DEAD_LETTERS, FAILED_TASKS, House
@@ -220,14 +221,33 @@ def test_an_answer_that_breaks_off_is_no_clean_bill(shop: Shop) -> None:
     assert (wrong.name, wrong.examples) == ("every house has answered to the end", ["payments broke off: see its log"])
 
 
-def test_what_moves_while_the_auditor_looks_is_reported(shop: Shop) -> None:
+STILL = "nothing moved while the auditor looked"
+
+
+def test_what_moves_whenever_the_auditor_looks_is_reported(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auditor, "LOOK_EVERY_S", 0)
+
     def disturb(path: str) -> bytes:
         body = shop.get(path)
         if path == "/admin/orders/audit":
             shop.buy("MUG")
         return body
 
-    assert "nothing moved while the auditor looked" in {c.name for c in Auditor(disturb, SERVICES).report().wrong}
+    assert STILL in {c.name for c in Auditor(disturb, SERVICES).report().wrong}
+
+
+def test_after_a_single_movement_the_auditor_looks_again_at_everything(shop: Shop) -> None:
+    bought = list[str]()
+
+    def disturb_once(path: str) -> bytes:
+        body = shop.get(path)
+        if path == "/admin/orders/audit" and not bought:
+            bought.append(shop.buy("MUG"))
+            shop.settle()
+        return body
+
+    report = Auditor(disturb_once, SERVICES).report()
+    assert (report.wrong, bought[0] in report.orders) == ([], True)
 
 
 def test_trimming_is_no_movement(shop: Shop) -> None:
@@ -237,7 +257,7 @@ def test_trimming_is_no_movement(shop: Shop) -> None:
             assert shop.redis.xtrim(keys.stream("orders.events"), maxlen=0) > 0
         return body
 
-    assert "nothing moved while the auditor looked" not in {c.name for c in Auditor(tidy, SERVICES).report().wrong}
+    assert STILL not in {c.name for c in Auditor(tidy, SERVICES).report().wrong}
 
 
 def test_work_under_way_is_not_quiet(shop: Shop) -> None:
