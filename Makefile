@@ -75,7 +75,7 @@ test-full: .venv/.dev-lock test-servers ## run all tests
 test-compose: .venv/.dev-lock ## run the end-to-end and kill tests on containers, in a project of their own that is removed again
 	.venv/bin/python -m pytest --stack compose -m 'not slow' tests/e2e tests/compose $(ARGS)
 
-bench: .venv/.dev-lock servers ## measure orders, sagas, latency and memory beside the floors of this machine, about 8 minutes
+bench: .venv/.dev-lock servers ## measure orders, sagas, latency and memory beside the floors of this machine, about 10 minutes
 	.venv/bin/python -m bench $(ARGS)
 
 lint: .venv/.dev-lock ## check style, types and the walls between services

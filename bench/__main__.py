@@ -61,7 +61,7 @@ def _version(*command: str) -> str:
 @click.option("--only", multiple=True, help="Only these: http, latency, drain, rabbit, jobs, tasks, phones, idle.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path(".local/bench.json"), show_default=True)
 def main(quick: bool, only: tuple[str, ...], out: Path) -> None:
-    """Measure the shop beside the floors of this machine. Takes about eight minutes."""
+    """Measure the shop beside the floors of this machine. Takes about ten minutes."""
     logs.configure("bench", "warning", "console")
     wanted = set(only) or {"http", "latency", "drain", "rabbit", "jobs", "tasks", "phones", "idle"}
     seconds, sagas = (3.0, 2000) if quick else (20.0, 20_000)
