@@ -26,20 +26,23 @@ class Visitor:
     def visit(self, until: threading.Event) -> None:
         stays = self.shop()
         while not until.is_set():
-            self.look_and_buy(self.shop())
-            try:
-                self.look_and_buy(stays)
-            except NotReachable:  # Nginx may close an idle connection just as it is used again: any client sends again
-                self.look_and_buy(stays)
+            for look_or_buy in (self.look, self.buy):
+                look_or_buy(self.shop())  # a connection for this request alone: nothing excuses its loss
+                try:
+                    look_or_buy(stays)
+                except NotReachable:  # Nginx may close an idle connection just as it is used again: any client resends
+                    look_or_buy(stays)
 
     def shop(self) -> Shop:
         shop = Shop(self.url)
         shop.session.cookies.update(self.cookies)
         return shop
 
-    def look_and_buy(self, shop: Shop) -> None:
-        body = {"lines": [{"sku": self.sku, "quantity": 1}]}  # and no key: Nginx must not send it twice
+    def look(self, shop: Shop) -> None:
         self.answers.append(shop.send("GET", "/api/orders").status_code)
+
+    def buy(self, shop: Shop) -> None:
+        body = {"lines": [{"sku": self.sku, "quantity": 1}]}  # and no key: Nginx must not send it twice
         self.answers.append(shop.send("POST", "/api/orders", json=body).status_code)
 
     @contextmanager
