@@ -182,6 +182,21 @@ def test_sqlite_is_set_up_for_many_processes(database: sa.Engine) -> None:
 PRAGMAS = ("journal_mode", "busy_timeout", "foreign_keys", "synchronous")
 
 
+def test_many_may_be_the_first_to_open_a_file(tmp_path: Path) -> None:
+    together = threading.Barrier(6)
+
+    def first_to_write(number: int) -> None:
+        engine = sql.engine(f"sqlite:///{tmp_path}/{number}.db")
+        together.wait(timeout=10)
+        with engine.begin() as conn:
+            conn.exec_driver_sql("BEGIN IMMEDIATE")
+        engine.dispose()
+
+    with ThreadPoolExecutor(6) as pool:
+        for number in range(150):  # without a second attempt about one file in twenty is refused to somebody
+            list(pool.map(first_to_write, [number] * 6))
+
+
 @pytest.mark.parametrize("url", ["", "shop.db", "nonsense://"])
 def test_a_database_url_that_is_none_is_named(url: str) -> None:
     with pytest.raises(NotReachable, match="DATABASE_URL"):
