@@ -69,16 +69,25 @@ class Shopfloor:
         return str(newest[0][0]) if newest else "0-0"
 
     def wait_confirmed(self, start: str, orders: int, within_s: float) -> list[tuple[str, str, str]]:
-        """Events after `start` once so many orders are confirmed. Asks three times a second for what is new."""
-        deadline, confirmed, seen = time.monotonic() + within_s, 0, list[tuple[str, str, str]]()
-        while confirmed < orders and time.monotonic() < deadline:
+        """Events after `start` once so many orders are confirmed.
+
+        They are read when the newest order has moved on: to read them all the while would cost as much as one more
+        service that hears them, and be counted as the shop's own work.
+        """
+        deadline, confirmed, newest = time.monotonic() + within_s, 0, self._newest_order()
+        while time.monotonic() < deadline:
             time.sleep(0.3)
-            fresh = self.events_after(seen[-1][0] if seen else start)
-            seen += fresh
-            confirmed += sum(kind == "OrderConfirmed" for _, kind, _ in fresh)
-        if confirmed < orders:
-            raise click.ClickException(f"only {confirmed} of {orders} orders were confirmed within {within_s:g} s")
-        return seen
+            if self.ledger.hget(keys.own("orders", "order", newest), "status") != "placed":
+                events = self.events_after(start)
+                confirmed = sum(kind == "OrderConfirmed" for _, kind, _ in events)
+                if confirmed >= orders:
+                    return events
+        raise click.ClickException(f"only {confirmed} of {orders} orders were confirmed within {within_s:g} s")
+
+    def _newest_order(self) -> str:
+        last: Any = self.ledger.xrevrange(keys.stream("orders.events"), count=1000)
+        placed = next(fields["aggregate"] for _, fields in last if fields["type"] == "OrderPlaced")
+        return str(placed).removeprefix("order:")
 
     def settle(self, within_s: float = 180) -> None:
         """Wait until nobody has anything to read or to finish."""
