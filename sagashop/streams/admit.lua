@@ -7,4 +7,5 @@ if limit > 0 and used * 100 >= limit * tonumber(ARGV[1]) then return 'FULL' end
 local guards, commands = unpack(cmsgpack.unpack(ARGV[2]))
 if not all_hold(guards) then return 'CONFLICT' end
 carry_out(commands)
+settle()
 return 'DONE'

@@ -89,9 +89,9 @@ def compile_effects(effects: Effects, places: Keys, *, service: str, trace: str,
         member = f"{type(timer.message).__name__} {encode(timer.message)}"
         if isinstance(timer, SetTimer):
             due = str(now + int(timer.after_s * 1000))
-            commands.append(("ZADD", place(keys.deadlines(service)), due, member))
+            commands.append(("timer", place(keys.deadlines(service)), member, due))
         else:
-            commands.append(("ZREM", place(keys.deadlines(service)), member))
+            commands.append(("timer", place(keys.deadlines(service)), member))
     jobs = (words for job in effects.jobs for words in enqueueing(service, job, now))
     commands += [(name, place(key), *arguments) for name, key, *arguments in jobs]
     return guards, commands
@@ -104,7 +104,7 @@ def _written(write: Write, key: int, now: int) -> Iterator[Words]:
             if ttl_s is not None:
                 yield ("PERSIST", key) if ttl_s == FOREVER else ("EXPIRE", key, str(ttl_s))
         case Add(_, field, by):
-            yield "HINCRBY", key, field, str(by)
+            yield "add", key, field, str(by)
         case Drop():
             yield "DEL", key
         case Enlist(_, member, keep_s):

@@ -4,4 +4,5 @@
 local guards, commands = unpack(cmsgpack.unpack(ARGV[1]))
 if not all_hold(guards) then return 'CONFLICT' end
 carry_out(commands)
+settle()
 return 'DONE'

@@ -15,7 +15,7 @@ from contracts.storefront import Activity, ProductPriced
 from sagashop import keys
 from sagashop.batch import MARK, chained
 from sagashop.bus import GuardFailed
-from sagashop.effects import FOREVER, Add, Below, Drop, Effects, Expect, Guard, Put, Write
+from sagashop.effects import FOREVER, Add, Below, ClearTimer, Drop, Effects, Expect, Guard, Put, SetTimer, Write
 from sagashop.handlers import Handlers
 from sagashop.messages import Catalogue
 from sagashop.worker import Worker
@@ -23,7 +23,7 @@ from services.fulfillment.handlers import make_handlers as fulfillment
 from services.fulfillment.settings import FulfillmentSettings
 from services.fulfillment.store import reservation_key, shelf_key
 from tests.integration.rigs import sealed
-from tests.integration.toy import COMMANDS, EVENTS, Count, Counted, Move, Toy, row
+from tests.integration.toy import COMMANDS, EVENTS, Count, Counted, Move, Tick, Toy, row
 from tests.servers import eventually
 
 pytestmark = pytest.mark.feature("F02")
@@ -123,6 +123,57 @@ def test_a_conflict_decides_again_on_fresh_state(toy: Toy) -> None:
     Worker(toy.inbox("toy-1"), slow, toy.settings).step(5)
     assert toy.row("a") == {"version": "8"}
     assert (len(toy.counted()), toy.pending()) == (1, 0)
+
+
+NAMES, FIELDS, NUMBERS = st.sampled_from(["a", "b"]), st.sampled_from(["n", "m"]), st.integers(-3, 3)
+ROWS, TICKS = st.builds(row, NAMES), st.builds(Tick, NAMES)
+WRITES = st.one_of(
+    st.builds(Put, ROWS, st.dictionaries(FIELDS, NUMBERS | st.just("x"), min_size=1), st.sampled_from([None, 60])),
+    st.builds(Add, ROWS, FIELDS, NUMBERS, st.sampled_from([None, None, 0])),
+    st.builds(Add, ROWS, FIELDS, NUMBERS),
+    st.builds(Drop, ROWS),
+)
+WAITS = st.builds(Expect, ROWS, FIELDS, st.none() | NUMBERS) | st.builds(Below, ROWS, FIELDS, NUMBERS)
+DECISIONS = st.builds(
+    Effects,
+    write=st.lists(WRITES, max_size=3),
+    expect=st.lists(WAITS, max_size=1),
+    timers=st.lists(st.builds(SetTimer, TICKS, st.just(60.0)) | st.builds(ClearTimer, TICKS), max_size=2),
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(decisions=st.lists(DECISIONS, min_size=1, max_size=8), again=st.integers(0, 7))
+def test_a_batch_leaves_what_its_decisions_leave_one_by_one(toy: Toy, decisions: list[Effects], again: int) -> None:
+    """Although what commutes is gathered: sums, timers, acknowledgements. One entry comes twice."""
+    outcomes = []
+    for together in (True, False):
+        toy.redis.delete(row("a"), row("b"), keys.deadlines("toy"))
+        inbox = toy.inbox("toy-1")
+        toy.tell(*(Count("unused") for _ in decisions))
+        deliveries = inbox.read(20, 5)
+        decided = [(delivery, effects, "") for delivery, effects in zip(deliveries, decisions, strict=True)]
+        decided.append((deliveries[again % len(decisions)], Effects(write=[Add(row("a"), "n", 1)]), ""))
+        calls = [decided] if together else [[each] for each in decided]
+        conflicts = [delivery for call in calls for delivery in inbox.commit(call)]
+        left: Any = toy.redis.xpending_range(COMMANDS, "toy", "-", "+", 20)
+        places = {delivery.entry: place for place, delivery in enumerate(deliveries)}
+        outcomes.append((
+            [places[delivery.entry] for delivery in conflicts],
+            [places[entry["message_id"]] for entry in left],
+            [(toy.row(name), toy.redis.ttl(row(name)) > 0) for name in ("a", "b")],
+            sorted(map(str, toy.redis.zrange(keys.deadlines("toy"), 0, -1))),
+        ))  # fmt: skip
+        inbox.skip(deliveries)
+    assert outcomes[0] == outcomes[1]
+
+
+def test_a_field_that_is_no_number_spoils_its_own_commit_alone(toy: Toy) -> None:
+    toy.redis.hset(row("bad"), "n", "none")
+    toy.tell(Count("a"), Count("bad"), Count("a"))
+    toy.work()
+    assert (toy.row("a"), toy.row("bad")) == ({"n": "2"}, {"n": "none"})
+    assert toy.pending() == 1, "it is tried again, and nobody else with it"
 
 
 def test_two_workers_on_one_row_lose_no_move(toy: Toy) -> None:
