@@ -53,6 +53,13 @@ def stop_orphans(name: str) -> None:
                 os.kill(member.pid, signal.SIGQUIT)  # they finish what they have begun
 
 
+def give_way(nice: int) -> None:
+    """Up to 19 as `nice` means it; beyond, run only while nobody else of this session wants the processor."""
+    os.nice(min(nice, 19))
+    if nice > 19:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 def main(path: str) -> None:
     spec = json.loads(Path(path).read_text())
     if spec["wait_for"]:
@@ -62,7 +69,7 @@ def main(path: str) -> None:
     for command in spec.get("before", ()):
         if subprocess.run(command, check=False).returncode:
             sys.exit(1)  # it has said why; supervisor tries again
-    os.nice(spec["nice"])
+    give_way(spec["nice"])
     os.execvpe(spec["command"][0], spec["command"], os.environ | spec["env"])  # noqa: S606 - the table's own commands
 
 

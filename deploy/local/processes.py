@@ -29,7 +29,7 @@ class Process:
     probe:   a path asked with HTTP GET, or the first words of a protocol
     service: the service it belongs to; None for the servers
     env:     what only this process is told, beside the settings of the stack
-    nice:    how far it gives way to others when the processors are busy, 0 to 19
+    nice:    how far it gives way to others when the processors are busy: 0 to 19, or IDLE
     """
 
     name: str
@@ -63,19 +63,25 @@ def web(service: str, port: int, *, part: str = "web", app: str = "app", kind: t
 STREAMING = ("-k", "gevent", "--keep-alive", "0")
 """For connections that stay open: event streams, WebSockets."""
 
-LATER = {"LINGER_MS": "40", "BATCH_SIZE": "500"}
-"""Read models and reactions may lag a little behind: they take few large batches, and orders go first."""
+SOON, LATER, IDLE = 3, 15, 20
+"""How far a background process gives way. Orders wait for those of SOON. IDLE ones run while no other process of the
+stack wants the processor (SCHED_IDLE): `nice` alone lets a process that has begun go on for milliseconds while others
+wait. Whoever holds a lock that web processes wait for must not be IDLE."""
 
 
-def background(service: str, part: str, port: int, *, later: bool = False) -> Process:
-    """A worker or projector: `services.<service>.<part>`, with a port for its health alone and a name that stays."""
+def background(service: str, part: str, port: int, *, nice: int = SOON) -> Process:
+    """A worker or projector: `services.<service>.<part>`, with a port for its health alone and a name that stays.
+
+    Read models and reactions may lag a little behind: they take few large batches, and orders go first.
+    """
+    gathers = {"LINGER_MS": "40", "BATCH_SIZE": "500"} if nice >= LATER else {}
     return Process(
         name=f"{service}-{part}",
         service=service,
         port=port,
         command=(sys.executable, "-m", f"services.{service}.{part}"),
-        env={"HEALTH_PORT": str(port), "WORKER_NAME": f"{service}-{part}-1"} | (LATER if later else {}),
-        nice=15 if later else 3,
+        env={"HEALTH_PORT": str(port), "WORKER_NAME": f"{service}-{part}-1"} | gathers,
+        nice=nice,
     )
 
 
@@ -99,7 +105,7 @@ def _servers(env: Env, base: int) -> list[Process]:
                 *("--http-port", str(base + MAIL_HTTP), "--smtp-port", str(base + MAIL_SMTP)),
             ),
             more_ports=(base + MAIL_SMTP,),
-            nice=15,
+            nice=IDLE,
         ),
         Process(
             "carrier",
@@ -109,7 +115,7 @@ def _servers(env: Env, base: int) -> list[Process]:
                 *("--port", str(base + CARRIER), "--file", "{home}/data/carrier.db"),
                 *("--delay-s", env["CARRIER_DELAY_S"], "--failure-rate", env["CARRIER_FAILURE_RATE"]),
             ),
-            nice=15,
+            nice=IDLE,
         ),
         Process("rabbitmq", base + 2, ("rabbitmq-server",), "amqp", more_ports=(base + 3,)),
         Process(
@@ -128,25 +134,25 @@ def _services(env: Env, base: int) -> list[Process]:
     replicas = range(1, int(env["ORDERS_REPLICAS"]) + 1)
     return [
         web("storefront", base + 10),
-        background("storefront", "worker", base + 11, later=True),
+        background("storefront", "worker", base + 11, nice=LATER),
         background("orders", "worker", base + 20),
-        background("orders", "projector", base + 21, later=True),
-        background("orders", "tasks", base + 19, later=True),
+        background("orders", "projector", base + 21, nice=IDLE),
+        background("orders", "tasks", base + 19, nice=IDLE),
         web("orders", base + 22, part="live", app="live", kind=STREAMING),
         *(web("orders", base + 22 + n, part=f"web-{n}") for n in replicas),
         web("payments", base + 30),
         background("payments", "worker", base + 31),
-        background("payments", "projector", base + 32, later=True),
+        background("payments", "projector", base + 32, nice=IDLE),
         web("fulfillment", base + 40),
         background("fulfillment", "worker", base + 41),
-        background("fulfillment", "projector", base + 42, later=True),
-        background("fulfillment", "carrier", base + 43, later=True),
+        background("fulfillment", "projector", base + 42, nice=IDLE),
+        background("fulfillment", "carrier", base + 43, nice=IDLE),
         web("notifications", base + 50),
-        background("notifications", "worker", base + 51, later=True),
-        background("notifications", "mailer", base + 52, later=True),
+        background("notifications", "worker", base + 51, nice=IDLE),
+        background("notifications", "mailer", base + 52, nice=IDLE),
         web("notifications", base + 53, part="live", app="live", kind=(*STREAMING, "--worker-connections", "2100")),
         web("analytics", base + 60),
-        background("analytics", "worker", base + 61, later=True),
+        background("analytics", "worker", base + 61, nice=IDLE),
         web("chat", base + 70),
     ]
 

@@ -11,7 +11,7 @@ import yaml
 
 from deploy.databases import SERVICES as SQL_SERVICES
 from deploy.local import dotenv
-from deploy.local.processes import Process, table
+from deploy.local.processes import IDLE, LATER, SOON, Process, table
 from deploy.local.service_env import LOGINS, SERVER_SECRETS
 from deploy.setup import files
 from deploy.walls import WALLS, servers_of
@@ -130,7 +130,7 @@ def test_a_process_is_told_what_the_local_mode_tells_it(process: Process) -> Non
 
 @each_process
 def test_a_process_gives_way_as_in_the_local_mode(process: Process) -> None:
-    shares = {0: 1024, 3: 512, 15: 64}
+    shares = {0: 1024, SOON: 512, LATER: 64, IDLE: 64}
     assert container(process).get("cpu_shares", 1024) == shares[process.nice]
 
 
