@@ -26,6 +26,6 @@ def redis_conf(env: Mapping[str, str], name: Server, *, listen: str, users: str,
         f'aclfile "{users}"\n'
         f'dir "{data}"\ndaemonize no\nalways-show-logo no\n'
         f"appendonly yes\nappendfsync {fsync}\naof-load-truncated no\n"
-        "auto-aof-rewrite-min-size 256mb\nsave 3600 1 300 100\n"
+        "auto-aof-rewrite-min-size 256mb\nsave 3600 1\n"
         f"maxmemory {env[f'REDIS_{name}_MAXMEMORY']}\nmaxmemory-policy {policy}\n"
     )
