@@ -130,6 +130,21 @@ def commands(text: str) -> Iterator[list[str]]:
                     yield shlex.split(found[1])
 
 
+def leaves(command: click.Command, *words: str) -> Iterator[str]:
+    """Each command below this one, in words."""
+    if isinstance(command, click.Group):
+        for name, each in command.commands.items():
+            yield from leaves(each, *words, name)
+    else:
+        yield " ".join(words)
+
+
+def test_the_table_of_commands_has_every_command() -> None:
+    rows = table(read("docs/command-line.md"), "command")[1:]
+    told = {re.sub(r" (?=[A-Z-]).*", "", name) for cell, _ in rows for name in names(cell)}
+    assert told == set(leaves(main))
+
+
 @pytest.mark.parametrize("name", ["README.md", "docs/command-line.md", "docs/operations.md", "docs/walkthrough.md"])
 def test_every_sagashop_command_that_is_shown_exists(name: str) -> None:
     shown = list(commands(read(name)))
