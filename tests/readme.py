@@ -15,8 +15,7 @@ _link = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 def markdown_files() -> list[Path]:
     """Every Markdown file that is part of the project."""
-    folders = ("docs", "services", "web", "deploy", "nginx", "tests", "contracts", "sagashop")
-    nested = (file for folder in folders for file in (REPO / folder).rglob("*.md"))
+    nested = (file for folder in REPO.glob("[!.]*/") for file in folder.rglob("*.md"))
     return sorted([*REPO.glob("*.md"), *nested])
 
 

@@ -8,5 +8,5 @@ The web request writes to Redis alone. A channel of work, say `orders.tasks`, is
 relay publishes what stands there to the queue of the same name, and takes it out when the broker has it.
 
 Delivery guarantee: a task is run at least once, and its reader sees one result. Whoever holds the lease on the task's
-row writes it; what a worker has made that lost its lease is dropped (docs/decisions/0022).
+row writes it; what a worker has made that lost its lease is dropped (docs/decisions/0024).
 """

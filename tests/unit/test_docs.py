@@ -24,7 +24,7 @@ from tests.apps import SETTINGS, apps
 from tests.readme import REPO, anchors, blocks, links, markdown_files, names, prose, read, section, table
 from tests.unit.test_readmes import HANDLERS
 
-WALK = "Walk through with curl"
+SHOWN = ("README.md", "docs/walkthrough.md")  # where requests and answers are shown
 FILES = {str(path.relative_to(REPO)): path for path in markdown_files()}
 
 
@@ -55,9 +55,21 @@ def test_every_decision_is_in_the_list_of_decisions() -> None:
 
 
 def test_every_pattern_names_a_file() -> None:
-    rows = table(read("README.md"), "pattern")[1:]
+    rows = table(read("docs/patterns.md"), "pattern")[1:]
     assert len(rows) > 20
     assert [pattern for pattern, where in rows if not list(links(where))] == []
+
+
+def test_the_patterns_of_the_readme_are_among_all_of_them() -> None:
+    told = table(read("docs/patterns.md").replace("](../", "]("), "pattern")[1:]
+    chosen = table(read("README.md"), "pattern")[1:]
+    assert [row for row in chosen if row not in told] == []
+    assert f"All {len(told)} of them" in read("README.md")
+
+
+def test_every_page_of_the_docs_is_in_the_list_of_the_readme() -> None:
+    listed = {path for path, _ in links(section(read("README.md"), "Documentation"))}
+    assert {str(path.relative_to(REPO)) for path in (REPO / "docs").glob("*.md")} <= listed
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -69,13 +81,13 @@ def test_every_make_target_that_is_named_exists(name: str) -> None:
 
 
 def test_the_settings_of_the_stack_are_all_told_with_their_defaults() -> None:
-    told = {names(name)[0]: default for name, default, _ in table(read("README.md"), "variable")[1:]}
+    told = {names(name)[0]: default for name, default, _ in table(read("docs/settings.md"), "variable")[1:]}
     example = parse(read(".env.example"))
     assert told == {name: "generated" if value.startswith("<") else value for name, value in example.items()}
 
 
 def test_the_ports_are_those_of_the_processes() -> None:
-    rows = table(section(read("README.md"), "Settings and ports"), "process")[1:]
+    rows = table(section(read("docs/settings.md"), "Ports"), "process")[1:]
     told = {name: int(offset) for row in rows for name, offset in zip(row[::2], row[1::2], strict=True) if name}
     made = processes({**parse(read(".env.example")), "PORT_BASE": "0"})
     assert told == {process.name: process.port for process in made if process.name != "nginx"}
@@ -118,7 +130,22 @@ def commands(text: str) -> Iterator[list[str]]:
                     yield shlex.split(found[1])
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/operations.md"])
+def leaves(command: click.Command, *words: str) -> Iterator[str]:
+    """Each command below this one, in words."""
+    if isinstance(command, click.Group):
+        for name, each in command.commands.items():
+            yield from leaves(each, *words, name)
+    else:
+        yield " ".join(words)
+
+
+def test_the_table_of_commands_has_every_command() -> None:
+    rows = table(read("docs/command-line.md"), "command")[1:]
+    told = {re.sub(r" (?=[A-Z-]).*", "", name) for cell, _ in rows for name in names(cell)}
+    assert told == set(leaves(main))
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/command-line.md", "docs/operations.md", "docs/walkthrough.md"])
 def test_every_sagashop_command_that_is_shown_exists(name: str) -> None:
     shown = list(commands(read(name)))
     assert shown
@@ -134,7 +161,7 @@ def test_every_sagashop_command_that_is_shown_exists(name: str) -> None:
 
 
 def test_the_awk_line_makes_a_csv_that_replay_takes(tmp_path: Path) -> None:
-    (block,) = [block for block in blocks(read("README.md"), "sh") if block.startswith("awk")]
+    (block,) = [block for block in blocks(read("docs/command-line.md"), "sh") if block.startswith("awk")]
     (tmp_path / "cdnow_sample.txt").write_text(" 00001 0001 19970301  3   45.10\n 00002 0002 19970302  1    9.99\n")
     subprocess.run(["sh", "-c", block.partition("\n.venv")[0]], cwd=tmp_path, check=True, timeout=10)
     first, second = read_log(tmp_path / "cdnow.csv")
@@ -143,7 +170,7 @@ def test_the_awk_line_makes_a_csv_that_replay_takes(tmp_path: Path) -> None:
 
 
 def test_the_columns_of_a_purchase_log_are_told() -> None:
-    told = [names(name)[0] for name, _ in table(read("README.md"), "column")[1:]]
+    told = [names(name)[0] for name, _ in table(read("docs/command-line.md"), "column")[1:]]
     assert [name.removesuffix("_cents") for name in Purchase.__struct_fields__] == told
 
 
@@ -167,10 +194,8 @@ def upstream(path: str) -> str:
 
 
 def test_every_request_that_is_shown_finds_its_endpoint(shop: Mapping[str, list[Flask]]) -> None:
-    shown = [
-        *requests(read("README.md")),
-        *(("GET", path) for path in re.findall(r"`(/api/[^`]+)`", read("README.md"))),
-    ]
+    text = "\n".join(read(name) for name in SHOWN)
+    shown = [*requests(text), *(("GET", path) for path in re.findall(r"`(/api/[^`]+)`", text))]
     assert len(shown) > 15
     for method, path in shown:
         assert any(_takes(app, method, path) for app in shop[upstream(path)]), f"{method} {path}"
@@ -189,7 +214,7 @@ def test_every_field_that_is_shown_is_one_of_the_api(shop: Mapping[str, list[Fla
     for service, made in shop.items():
         for app in made:
             known |= set(_properties(app.test_client().get(f"/docs/{service}/openapi.json").get_json()))
-    text = section(read("README.md"), WALK) + section(read("README.md"), "Break it")
+    text = "\n".join(read(name) for name in SHOWN)
     shown = {key for block in [*blocks(text, "json"), *blocks(text, "text")] for key in re.findall(r'"(\w+)":', block)}
     sent = {key for block in blocks(text, "sh") for key in re.findall(r'"(\w+)":', block)}
     assert len(shown) > 40
