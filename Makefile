@@ -66,7 +66,7 @@ test-parts:
 	.venv/bin/python -m pytest -m 'not slow' -p no:cacheprovider tests/unit tests/integration
 
 # Left out: the one about changing the bus, which is on both by itself.
-test-rabbit-bus: .venv/.dev-lock test-servers ## run the tests of the whole stack, and all of chaos, with RabbitMQ as the bus
+test-rabbit-bus: .venv/.dev-lock test-servers ## run the tests of the whole stack and those of chaos with RabbitMQ as the bus
 	BUS=rabbitmq .venv/bin/python -m pytest tests/e2e tests/chaos --ignore=tests/chaos/test_switching.py $(ARGS)
 
 test-full: .venv/.dev-lock test-servers ## run all tests

@@ -265,8 +265,8 @@ def test_a_process_is_started_only_when_what_comes_before_it_succeeds(
 @pytest.mark.parametrize(("nice", "said"), [(0, "0 0"), (15, "15 0"), (IDLE, f"19 {os.SCHED_IDLE}")])
 def test_a_process_gives_way_as_far_as_it_is_told(tmp_path: Path, nice: int, said: str) -> None:
     look = "import os; print(os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0))"
-    spec = {"command": [sys.executable, "-c", look], "wait_for": None, "alone": None, "nice": nice, "env": {}}
-    (tmp_path / "spec").write_text(json.dumps(spec))
+    spec: dict[str, object] = {"command": [sys.executable, "-c", look], "nice": nice, "env": {}}
+    (tmp_path / "spec").write_text(json.dumps({**spec, "wait_for": None, "alone": None}))
     command = [sys.executable, "-I", "-S", launch.__file__, str(tmp_path / "spec")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     assert done.stdout.strip() == said
