@@ -89,6 +89,8 @@ def saga_drain(shop: Shopfloor, sagas: int, floor_rate: float) -> Row:
     confirmed = [int(entry.split("-")[0]) for entry, kind, _ in events if kind == "OrderConfirmed"]
     console.print(f"  first answer {min(moved) - begin_ms:.0f} ms after resuming", highlight=False)
     shop.settle()
+    all_read_s = time.time() - min(moved) / 1000
+    console.print(f"  all readers done after {all_read_s:.1f} s, {placed / all_read_s:,.0f} sagas/s", highlight=False)
     _tell_cpu(before, during, cpu_s(shop.stack), placed)
     return Row("saga_drain", round(placed / (max(confirmed) - min(moved)) * 1000, 1), "sagas/s", round(floor_rate, 1))
 
