@@ -78,4 +78,5 @@ def test_simulated_phones_come_and_go_and_miss_nothing(stack: Stack) -> None:
     assert told["direct sent"] > 0
     assert told["broadcast sent"] >= 20
     for kind in ("direct", "broadcast"):
-        assert told[f"{kind} sent"] == told[f"{kind} received"] + told.get(f"{kind} fetched", 0)
+        assert told[f"{kind} sent"] == told[f"{kind} received"] + told[f"{kind} fetched"]
+        assert told[f"{kind} repeated"] >= 0
