@@ -12,13 +12,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from deploy.walls import WALLS
 from sagashop.rabbit.events import EVENTS, exchanges
-from sagashop.rabbit.layout import UNROUTABLE, unroutable
+from sagashop.rabbit.layout import unroutable
+from sagashop.rabbit.rights import Rights, rights
 from sagashop.rabbit.topology import Exchange, Queue, Topology
 from services.analytics.topology import TOPOLOGY as ANALYTICS
 from services.fulfillment.topology import TOPOLOGY as FULFILLMENT
@@ -54,28 +54,22 @@ def password_variable(service: str) -> str:
     return f"RABBITMQ_PASSWORD_{service.upper()}"
 
 
+def allowed(service: str) -> Rights:
+    """What the table opens to a service."""
+    wall = WALLS[service]
+    return rights(service, owns=OWNS.get(service, ()), hears=wall.hears, tells=wall.tells)
+
+
 def permissions(service: str) -> dict[str, str]:
     """What a service may configure (declare, delete), write (publish to, bind a queue) and read, by name."""
-    own = [f"{name}." for name in (service, *OWNS.get(service, ()))]
-    return {
-        "configure": _begins_with(own),
-        "write": _begins_with(own, EVENTS, UNROUTABLE),
-        "read": _begins_with(own, EVENTS),
-    }
+    may = allowed(service)
+    return {"configure": may.configure, "write": may.write, "read": may.read}
 
 
 def routing_keys(service: str) -> dict[str, str]:
     """With which routing keys it may publish on the shared topic exchange, and bind its queues to it."""
-    wall = WALLS[service]
-    return {
-        "write": _begins_with(f"{channel}." for channel in (f"{service}.events", f"{service}.behaviour", *wall.tells)),
-        "read": _begins_with(f"{channel}." for channel in (f"{service}.commands", *wall.hears)),
-    }
-
-
-def _begins_with(prefixes: Iterable[str], *exactly: str) -> str:
-    patterns = [*map(re.escape, prefixes), *(f"{re.escape(name)}$" for name in exactly)]
-    return f"^({'|'.join(patterns)})"
+    may = allowed(service)
+    return {"write": may.publishes, "read": may.binds}
 
 
 def definitions(env: Env) -> str:

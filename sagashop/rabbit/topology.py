@@ -61,6 +61,7 @@ class Queue:
     expires_ms:     the queue is deleted when nobody used it for so long
     max_length:     messages; beyond it publishing is refused (quorum), or the oldest are dropped (classic)
     delivery_limit: quorum only: how often a message may come back; told always, since RabbitMQ 4 has a default of 20
+    shared:         made by the definitions of the deployment, as a shared exchange is
     """
 
     name: str
@@ -71,6 +72,7 @@ class Queue:
     expires_ms: int | None = None
     max_length: int | None = None
     delivery_limit: int = 20
+    shared: bool = False
 
     @property
     def arguments(self) -> dict[str, str | int]:
@@ -104,16 +106,20 @@ class Binding:
 
 @dataclass(frozen=True)
 class Topology:
-    """A part of the whole; parts are added with `+`, and what is in both counts once."""
+    """A part of the whole; parts are added with `+`, and what is in both counts once.
+
+    tells: channels of other services to which commands are sent; nothing is declared for them
+    """
 
     exchanges: tuple[Exchange, ...] = ()
     queues: tuple[Queue, ...] = ()
     bindings: tuple[Binding, ...] = ()
+    tells: tuple[str, ...] = ()
 
     def __add__(self, other: Topology) -> Topology:
         return Topology(
             _once(self.exchanges + other.exchanges), _once(self.queues + other.queues),
-            _once(self.bindings + other.bindings),
+            _once(self.bindings + other.bindings), _once(self.tells + other.tells),
         )  # fmt: skip
 
 
@@ -152,6 +158,7 @@ def joined(parts: Sequence[Topology]) -> Topology:
         tuple(each for part in parts for each in part.exchanges),
         tuple(each for part in parts for each in part.queues),
         tuple(each for part in parts for each in part.bindings),
+        tuple(each for part in parts for each in part.tells),
     )
 
 
@@ -177,6 +184,8 @@ def _declare_one(channel: Any, item: Exchange | Queue | Binding) -> None:
             channel.exchange_declare(item.name, passive=True)
         case Exchange():
             channel.exchange_declare(item.name, item.kind, durable=True, arguments=item.arguments)
+        case Queue(shared=True):
+            channel.queue_declare(item.name, passive=True)
         case Queue():
             channel.queue_declare(item.name, durable=True, arguments=item.arguments)
         case Binding():
