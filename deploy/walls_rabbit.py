@@ -19,9 +19,12 @@ from deploy.walls import WALLS
 from sagashop.rabbit.events import EVENTS, exchanges
 from sagashop.rabbit.layout import unroutable
 from sagashop.rabbit.rights import Rights, rights
-from sagashop.rabbit.topology import Exchange, Queue, Topology
+from sagashop.rabbit.topology import Exchange, Policy, Queue, Topology
+from sagashop.settings import load
 from services.analytics.topology import TOPOLOGY as ANALYTICS
 from services.fulfillment.topology import TOPOLOGY as FULFILLMENT
+from services.notifications.mobile import device_policy
+from services.notifications.settings import Limits, NotificationsSettings
 from services.notifications.topology import TOPOLOGY as NOTIFICATIONS
 from services.orders.topology import TOPOLOGY as ORDERS
 from services.payments.topology import TOPOLOGY as PAYMENTS
@@ -42,6 +45,10 @@ PARTS: Mapping[str, Topology] = {
 
 OWNS: Mapping[str, tuple[str, ...]] = {"notifications": ("mobile",)}
 """Names beside its own that a service declares, reads and writes whatever begins with."""
+
+
+LIMITS = ("PHONE_MESSAGE_TTL_S", "PHONE_QUEUE_LENGTH", "PHONE_QUEUE_EXPIRES_S")
+"""Settings of notifications that the definitions need. They have defaults."""
 
 
 def everything() -> Topology:
@@ -85,6 +92,7 @@ def definitions(env: Env) -> str:
                 *(_of(service) | permissions(service) for service in PARTS),
             ],
             "topic_permissions": [_of(service) | {"exchange": EVENTS} | routing_keys(service) for service in PARTS],
+            "policies": [_policy(device_policy(limits(env)))],
             "exchanges": [_exchange(each) for each in whole.exchanges],
             "queues": [_queue(each) for each in whole.queues],
             "bindings": [
@@ -97,6 +105,14 @@ def definitions(env: Env) -> str:
         },
         indent=1,
     )  # fmt: skip
+
+
+def limits(env: Env) -> Limits:
+    """What bounds the queues of phones, from the settings that notifications reads, too.
+
+    Raises: BadSetting
+    """
+    return load(NotificationsSettings, {name: env[name] for name in LIMITS if name in env}).phone_limits
 
 
 def _of(user: str) -> dict[str, str]:
@@ -124,6 +140,11 @@ def password_hash(user: str, password: str) -> str:
 def _exchange(each: Exchange) -> dict[str, Any]:
     fixed = {"vhost": VHOST, "durable": True, "auto_delete": False, "internal": False}
     return fixed | {"name": each.name, "type": each.kind, "arguments": each.arguments}
+
+
+def _policy(each: Policy) -> dict[str, Any]:
+    fixed = {"vhost": VHOST, "apply-to": "queues", "priority": 0}
+    return fixed | {"name": each.name, "pattern": each.pattern, "definition": each.definition}
 
 
 def _queue(each: Queue) -> dict[str, Any]:

@@ -25,11 +25,11 @@ def rabbit() -> None:
 @rabbit.command()
 @context
 def topology(ctx: Context) -> None:
-    """Exchanges, queues, bindings, and what each service's user may do."""
+    """Exchanges, queues, bindings, policies, and what each service's user may do."""
     shop = ctx.operator()
     parts = [shop.get(f"/admin/{service}/rabbit") for service in SERVICES]
     told = [(OF_ALL, parts[0]["shared"]), *((part["service"], part["own"]) for part in parts)]
-    ctx.show(parts, _exchanges(told), _queues(told), _bindings(told), _users(parts))
+    ctx.show(parts, _exchanges(told), _queues(told), _bindings(told), _policies(told), _users(parts))
 
 
 def _exchanges(told: Told) -> Table:
@@ -43,7 +43,7 @@ def _exchanges(told: Told) -> Table:
 
 def _queues(told: Told) -> Table:
     rows = [_queue(who, queue) for who, part in told for queue in part["queues"]]
-    columns = ["declared by", "queue", "type", "ttl s #", "length #", "expires s #", "returns #", "dead letters to"]
+    columns = ["declared by", "queue", "type", "ttl s #", "length #", "returns #", "dead letters to"]
     return table(f"{len(rows)} queues", columns, rows)
 
 
@@ -52,7 +52,7 @@ def _queue(who: str, queue: Part) -> tuple[object, ...]:
     to = [told.get("x-dead-letter-exchange"), told.get("x-dead-letter-routing-key")]
     return (
         who, queue["name"], told.get("x-queue-type"), _seconds(told.get("x-message-ttl")), told.get("x-max-length"),
-        _seconds(told.get("x-expires")), told.get("x-delivery-limit"), "/".join(filter(None, to)),
+        told.get("x-delivery-limit"), "/".join(filter(None, to)),
     )  # fmt: skip
 
 
@@ -63,6 +63,15 @@ def _seconds(ms: int | None) -> str | None:
 def _bindings(told: Told) -> Table:
     rows = [(each["exchange"], each["key"], each["queue"]) for _, part in told for each in part["bindings"]]
     return table(f"{len(rows)} bindings", ["exchange", "routing key", "queue"], sorted(rows))
+
+
+def _policies(told: Told) -> Table:
+    rows = [
+        (each["name"], each["pattern"], ", ".join(f"{name} {value}" for name, value in each["definition"].items()))
+        for _, part in told
+        for each in part["policies"]
+    ]
+    return table(f"{len(rows)} policies", ["policy", "queues", "limits (times in ms)"], rows)
 
 
 def _users(parts: Sequence[Part]) -> Table:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from sagashop.rabbit.events import EVENTS
 from sagashop.rabbit.layout import UNROUTABLE
-from sagashop.rabbit.topology import Topology
+from sagashop.rabbit.topology import Exchange, Queue, Topology
 
 
 class Rights(Struct, frozen=True, kw_only=True):
@@ -48,7 +48,8 @@ def rights(service: str, *, owns: Iterable[str] = (), hears: Iterable[str], tell
 
 def needed(service: str, topology: Topology) -> Rights:
     """What a service needs to declare its topology and to send what it says there that it sends."""
-    names = [each.name for each in (*topology.exchanges, *topology.queues) if not each.shared]
+    items: list[Exchange | Queue] = [*topology.exchanges, *topology.queues]
+    names = [each.name for each in items if not each.shared]
     keys = [each.key for each in topology.bindings if each.exchange == EVENTS]
     heard = {key.rpartition(".")[0] for key in keys}
     return rights(service, owns={name.partition(".")[0] for name in names}, hears=heard, tells=topology.tells)

@@ -97,10 +97,19 @@ class RabbitBinding(Struct, frozen=True):
     queue: str
 
 
+class RabbitPolicy(Struct, frozen=True):
+    """Limits of the queues whose names the pattern finds."""
+
+    name: str
+    pattern: str
+    definition: dict[str, str | int]
+
+
 class RabbitTopology(Struct, frozen=True):
     exchanges: list[RabbitExchange]
     queues: list[RabbitQueue]
     bindings: list[RabbitBinding]
+    policies: list[RabbitPolicy]
 
 
 class RabbitPart(Struct, frozen=True):
@@ -196,6 +205,7 @@ def _shown(topology: Topology) -> RabbitTopology:
         [RabbitExchange(each.name, each.kind, each.alternate) for each in topology.exchanges],
         [RabbitQueue(each.name, each.arguments) for each in topology.queues],
         [RabbitBinding(each.exchange, each.key, each.queue) for each in topology.bindings],
+        [RabbitPolicy(each.name, each.pattern, each.definition) for each in topology.policies],
     )
 
 

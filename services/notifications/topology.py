@@ -7,7 +7,7 @@ from __future__ import annotations
 from sagashop.rabbit.events import bus_part
 from sagashop.rabbit.topology import Topology
 from services.notifications.handlers import make_handlers
-from services.notifications.mobile import EXCHANGES, device_part
+from services.notifications.mobile import EXCHANGES, device_part, device_policy
 from services.notifications.settings import Limits
 from services.notifications.store import SERVICE
 
@@ -15,5 +15,5 @@ TOPOLOGY = bus_part(SERVICE, make_handlers().types) + EXCHANGES
 
 
 def with_a_phone(limits: Limits) -> Topology:
-    """All of it, and the queue of a device as an example."""
-    return TOPOLOGY + device_part("<device>", "<customer>", limits)
+    """All of it, the queue of a device as an example, and what bounds it."""
+    return TOPOLOGY + device_part("<device>", "<customer>") + Topology(policies=(device_policy(limits),))

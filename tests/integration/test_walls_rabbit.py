@@ -17,7 +17,6 @@ from sagashop.rabbit.events import EVENTS, inbox_queue
 from sagashop.rabbit.layout import dead_queue, work_exchange
 from sagashop.rabbit.topology import Mismatch, declare
 from services.notifications.mobile import BROADCAST, DIRECT, device_part
-from services.notifications.settings import NotificationsSettings
 from tests.rabbit import RabbitServer
 from tests.servers import eventually
 
@@ -105,7 +104,7 @@ def test_a_service_reads_writes_and_declares_only_what_begins_with_its_name(visi
 @pytest.fixture
 def device(rabbit_server: RabbitServer) -> Iterator[str]:
     """The queue of a phone, declared by who owns it, with a message in it."""
-    part = device_part("on-trial", "customer-on-trial", NotificationsSettings().phone_limits)
+    part = device_part("on-trial", "customer-on-trial")
     declare(rabbit_server.url("notifications"), "test", part)
     queue = part.queues[0].name
     with rabbit_server.channel("notifications") as channel:

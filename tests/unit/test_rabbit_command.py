@@ -70,10 +70,12 @@ def test_the_tables_show_what_has_no_queue_of_its_own_and_the_users(run: Run) ->
     assert "notifications mobile.broadcast fanout is dropped" in lines
     assert "(the broker's start) sagashop.unroutable fanout is dropped" in lines
     assert "orders orders.work direct sagashop.unroutable" in lines
-    assert "notifications mobile.device.<device> classic 604800 500 2592000" in lines
+    assert "notifications mobile.device.<device> classic" in lines
     assert "mobile.direct <customer> mobile.device.<device>" in lines
     assert "sagashop.events fulfillment.commands.# fulfillment.inbox" in lines
+    limits = "message-ttl 604800000, max-length 500, overflow drop-head, expires 2592000000"
+    assert rf"mobile.device ^mobile\.device\. {limits}" in lines
     users = lines[lines.index("6 users") :]
     assert "orders orders.* orders.* orders.* fulfillment.commands.* fulfillment.events.*" in users
     assert "payments.commands.* storefront.events.*" in users
-    assert lines.count("") == 3
+    assert lines.count("") == 4
