@@ -15,7 +15,7 @@ from deploy.local.processes import IDLE, LATER, SOON, Process, table
 from deploy.local.service_env import LOGINS, SERVER_SECRETS
 from deploy.setup import files
 from deploy.walls import WALLS, servers_of
-from deploy.walls_rabbit import PARTS
+from deploy.walls_rabbit import LIMITS, PARTS
 from sagashop.dotenv import parse
 from sagashop.settings import Settings, describe
 from services.fulfillment.settings import FulfillmentSettings
@@ -179,7 +179,7 @@ def test_servers_are_told_no_secret_of_a_service() -> None:
 
 
 def test_setup_and_databases_together_are_told_all_they_render() -> None:
-    assert set(files.NEEDED) == SERVICES["setup"]["environment"].keys()
+    assert {*files.NEEDED, *LIMITS} == SERVICES["setup"]["environment"].keys()
     assert mentioned(SERVICES["databases"]) == {"MYSQL_ROOT_PASSWORD", "COMPOSE_PROJECT_NAME"} | {
         f"MYSQL_PASSWORD_{service.upper()}" for service in SQL_SERVICES
     }

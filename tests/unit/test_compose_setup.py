@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -51,6 +52,19 @@ def test_writing_again_changes_nothing_and_a_changed_limit_changes_one_file_and_
     files.write(config, env | {"RATE_GENERAL": "1r/s"})
     assert capsys.readouterr().out.split() == ["setup:", "1", "files", "changed", "nginx/rendered/limits.conf"]
     assert (config / "nginx/version").read_text() != version
+
+
+def test_a_changed_limit_of_phones_changes_rabbitmqs_policy_and_says_that_it_is_read_at_start(
+    config: Path, env: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    files.write(config, env)
+    capsys.readouterr()
+    files.write(config, env | {"PHONE_QUEUE_LENGTH": "7"})
+    assert "docker compose restart rabbitmq" in capsys.readouterr().out
+    (policy,) = json.loads((config / "rabbitmq/definitions.json").read_text())["policies"]
+    assert (policy["pattern"], policy["definition"]["max-length"]) == (r"^mobile\.device\.", 7)
+    with pytest.raises(StackError, match="PHONE_QUEUE_LENGTH"):
+        files.write(config, env | {"PHONE_QUEUE_LENGTH": "many"})
 
 
 def test_a_server_finds_only_its_own_secrets_in_its_volume(config: Path, env: dict[str, str]) -> None:
