@@ -30,6 +30,7 @@ SETTINGS = {
     "RATE_LOGIN": "1000000r/s",
     "RATE_SIGNUP": "1000000r/s",
     "RABBITMQ_MEMORY": "3GiB",
+    "PHONE_QUEUE_LENGTH": "1000000",
 }
 """Nothing may run out, nothing may time out, and nobody is slowed down: what is left is the work itself."""
 BUYERS = 50
