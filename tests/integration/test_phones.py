@@ -48,8 +48,9 @@ def small(redis_ledger: str, redis_session: str, rabbit_server: RabbitServer) ->
 @pytest.fixture
 def brief(redis_ledger: str, redis_session: str, rabbit_server: RabbitServer) -> Iterator[PhonesHouse]:
     """Messages wait for a second."""
-    made = PhonesHouse(redis_ledger, redis_session, rabbit_server, phone_message_ttl_s=1)
-    yield made
+    made = PhonesHouse(redis_ledger, redis_session, rabbit_server)
+    with rabbit_server.settings(PHONE_MESSAGE_TTL_S="1"):
+        yield made
     made.clean_up()
 
 
