@@ -94,8 +94,8 @@ class Shopfloor:
 
     def _newest_order(self) -> str:
         last: Any = self.ledger.xrevrange(keys.stream("orders.events"), count=1000)
-        placed = next(fields["aggregate"] for _, fields in last if fields["type"] == "OrderPlaced")
-        return str(placed).removeprefix("order:")
+        placed = [str(fields["aggregate"]) for _, fields in last if fields["type"] == "OrderPlaced"]
+        return placed[0].removeprefix("order:") if placed else ""
 
     def settle(self, within_s: float = 180) -> None:
         """Wait until nobody has anything to read or to finish."""
