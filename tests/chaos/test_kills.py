@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from deploy.deployment import Deployment
+from tests.chaos.customer import Customer
 from tests.chaos.load import Load
 from tests.chaos.shop import ShopUnderTest
 from tests.servers import eventually
@@ -34,10 +35,17 @@ def kill_each(stack: Deployment, *, seed: int) -> None:
 
 
 @pytest.mark.feature("F20")
-def test_killing_every_worker_projector_replica_and_redis_loses_no_order_and_no_cent(shop: ShopUnderTest) -> None:
+@pytest.mark.feature("F40")
+@pytest.mark.feature("F43")
+def test_killing_every_worker_projector_replica_and_redis_loses_no_order_no_cent_no_invoice_and_no_message(
+    shop: ShopUnderTest,
+) -> None:
     load = Load(shop, orders=ORDERS, per_s=ORDERS / (EVERY_S * len(VICTIMS)), seed=SEED)
-    with load.running():
+    customer = Customer(shop, surely=False)
+    with load.running(), customer.living():
         kill_each(shop.stack, seed=SEED)
     assert len(set(load.accepted)) == ORDERS
-    report = shop.assert_nothing_lost(load.accepted)
+    report = shop.assert_nothing_lost([*load.accepted, *customer.orders])
+    assert len(customer.tasks) > 5
+    customer.check()
     assert all(report.statuses[status] for status in ("completed", "rejected", "cancelled", "refunded"))
