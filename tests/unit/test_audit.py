@@ -156,6 +156,10 @@ def put_less_aside(shop: Shop) -> None:
     shop.execute("fulfillment", update(journal).where(wanted).values(data=encode(told)))
 
 
+def put_aside_twice(shop: Shop) -> None:
+    moved_goods(shop, shop.completed, StockReserved(order_id=shop.completed, items=[Item(sku="MUG", quantity=2)]))
+
+
 def give_back_what_is_sold(shop: Shop) -> None:
     moved_goods(shop, shop.completed, StockReleased(order_id=shop.completed, items=[Item(sku="MUG", quantity=2)]))
 
@@ -280,6 +284,7 @@ FAULTS: list[tuple[str, Callable[[Shop], Any], str]] = [
      "every reservation in redis-ledger is the fold of its journal"),
     ("fewer pieces are put aside than ordered", put_less_aside, GOODS),
     ("the goods are back and the order completed", give_back_what_is_sold, GOODS),
+    ("goods are put aside twice", put_aside_twice, MOVED_ONCE),
     ("goods are given back twice", give_back_twice, MOVED_ONCE),
     ("goods are given back and handed over", hand_over_what_was_given_back, MOVED_ONCE),
     ("goods are put aside for no order", reserve_for_nobody, OWNED),

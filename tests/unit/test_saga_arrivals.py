@@ -21,7 +21,17 @@ from sagashop.effects import Effects
 from sagashop.messages import Message
 from services.orders.domain import OrderStatus
 from services.payments.domain import State
-from tests.unit.checkout_world import OPENING, WELCOME_CENTS, Flight, World, check_history, check_outcome, check_sums
+from tests.unit.checkout_batch import work
+from tests.unit.checkout_world import (
+    CUSTOMER,
+    OPENING,
+    WELCOME_CENTS,
+    Flight,
+    World,
+    check_history,
+    check_outcome,
+    check_sums,
+)
 
 pytestmark = pytest.mark.feature("F10")
 
@@ -187,6 +197,33 @@ def test_a_refund_waits_for_the_captured_payment(world: World) -> None:
     assert world.commands()[-1] == "RefundPayment"
     assert settled(world) is OrderStatus.REFUNDED
     assert (world.mugs, world.balance) == ((OPENING, 0, 0), (WELCOME_CENTS, 0))
+
+
+def flights(world: World, *kinds: type[Message]) -> list[Flight]:
+    return [flight for flight in world.flying if isinstance(flight[1], kinds)]
+
+
+def test_a_batch_whose_first_decision_falls_to_a_cancellation_decides_the_second_again_too(world: World) -> None:
+    to_the_pivot(world)
+    for message in (CapturePayment, RequestShipment):
+        world.deliver(message)
+    together = flights(world, PaymentCaptured, ShipmentRequested)[:2]
+    work(world, together, meanwhile=world.cancel)
+    check_history(world, "o1")
+    assert settled(world) is OrderStatus.REFUNDED
+
+
+def test_a_batch_whose_first_payment_falls_to_another_one_counts_all_three(world: World) -> None:
+    for order_id in ("o1", "o2"):
+        world.place(order_id)
+        world.deliver(ReserveStock, order_id)
+        world.deliver(StockReserved, order_id)
+    together = flights(world, AuthorizePayment)
+    third = AuthorizePayment(order_id="o3", customer_id=CUSTOMER, amount_cents=50)
+    world.flying.append(("payments", third))
+    work(world, together, meanwhile=lambda: world.deliver(AuthorizePayment, "o3"))
+    check_sums(world)
+    assert world.balance == (WELCOME_CENTS - 250, 250)
 
 
 def test_a_refund_after_shipment_returns_the_money_and_not_the_goods(world: World) -> None:
