@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: test-whole test-parts help up down ps logs restart scale reset backup restore servers base-images test-servers test test-full test-compose test-rabbit-bus
+.PHONY: test-whole test-parts help up down ps logs restart scale reset backup restore servers base-images test-servers test test-full test-compose test-rabbit-bus test-rabbit-bus-short
 .PHONY: bench lint fmt lock clean
 
 PYTHON ?= python3
@@ -68,6 +68,9 @@ test-parts:
 # Left out: the one about changing the bus, which is on both by itself.
 test-rabbit-bus: .venv/.dev-lock test-servers ## run the tests of the whole stack and those of chaos with RabbitMQ as the bus
 	BUS=rabbitmq .venv/bin/python -m pytest tests/e2e tests/chaos --ignore=tests/chaos/test_switching.py $(ARGS)
+
+test-rabbit-bus-short: .venv/.dev-lock test-servers ## of these: ordering, dead letters and one kill test, at most three minutes
+	BUS=rabbitmq .venv/bin/python -m pytest -m 'not slow' tests/e2e/test_ordering.py tests/e2e/test_dead_letters.py tests/e2e/test_kills.py $(ARGS)
 
 test-full: .venv/.dev-lock test-servers ## run all tests
 	.venv/bin/python -m pytest $(ARGS)

@@ -26,9 +26,8 @@ from sagashop.rabbit.connection import short_channel
 from sagashop.rabbit.publisher import Outgoing, Publisher
 from sagashop.rabbit.topology import AT_ONCE, declare, declare_all
 from services.notifications.mobile import BROADCAST, EXCHANGES, ToAll, device_part, device_queue
-from services.notifications.settings import Limits, NotificationsSettings
+from services.notifications.settings import NotificationsSettings
 
-LIMITS = Limits(message_ttl_s=3600, length=1_000_000, expires_s=3600)
 BODY = encode(ToAll(number=1, text="Only today: free shipping for every order.", time_ms=now_ms()))
 SINGLE_DELIVERIES, MOST_SINGLES = 10_000, 20
 """Broadcasts that are sent one by one reach so many queues together; to few queues there are so many broadcasts."""
@@ -80,7 +79,7 @@ def _devices(url: str, count: int) -> Iterator[list[str]]:
     devices, started = [f"bench{new_id()}" for _ in range(count)], time.perf_counter()
     names = [device_queue(device) for device in devices]
     declare(url, "bench", EXCHANGES)
-    declare_all(url, "bench", [device_part(device, "bench-customer", LIMITS) for device in devices])
+    declare_all(url, "bench", [device_part(device, "bench-customer") for device in devices])
     console.print(f"  declared in {time.perf_counter() - started:.1f} s", highlight=False)
     try:
         yield names

@@ -12,16 +12,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from deploy.walls import WALLS
 from sagashop.rabbit.events import EVENTS, exchanges
-from sagashop.rabbit.layout import UNROUTABLE, unroutable
-from sagashop.rabbit.topology import Exchange, Queue, Topology
+from sagashop.rabbit.layout import unroutable
+from sagashop.rabbit.rights import Rights, rights
+from sagashop.rabbit.topology import Exchange, Policy, Queue, Topology
+from sagashop.settings import load
 from services.analytics.topology import TOPOLOGY as ANALYTICS
 from services.fulfillment.topology import TOPOLOGY as FULFILLMENT
+from services.notifications.mobile import device_policy
+from services.notifications.settings import Limits, NotificationsSettings
 from services.notifications.topology import TOPOLOGY as NOTIFICATIONS
 from services.orders.topology import TOPOLOGY as ORDERS
 from services.payments.topology import TOPOLOGY as PAYMENTS
@@ -44,6 +47,10 @@ OWNS: Mapping[str, tuple[str, ...]] = {"notifications": ("mobile",)}
 """Names beside its own that a service declares, reads and writes whatever begins with."""
 
 
+LIMITS = ("PHONE_MESSAGE_TTL_S", "PHONE_QUEUE_LENGTH", "PHONE_QUEUE_EXPIRES_S")
+"""Settings of notifications that the definitions need. They have defaults."""
+
+
 def everything() -> Topology:
     """The topology of the whole shop."""
     return sum(PARTS.values(), unroutable() + exchanges())
@@ -54,28 +61,22 @@ def password_variable(service: str) -> str:
     return f"RABBITMQ_PASSWORD_{service.upper()}"
 
 
+def allowed(service: str) -> Rights:
+    """What the table opens to a service."""
+    wall = WALLS[service]
+    return rights(service, owns=OWNS.get(service, ()), hears=wall.hears, tells=wall.tells)
+
+
 def permissions(service: str) -> dict[str, str]:
     """What a service may configure (declare, delete), write (publish to, bind a queue) and read, by name."""
-    own = [f"{name}." for name in (service, *OWNS.get(service, ()))]
-    return {
-        "configure": _begins_with(own),
-        "write": _begins_with(own, EVENTS, UNROUTABLE),
-        "read": _begins_with(own, EVENTS),
-    }
+    may = allowed(service)
+    return {"configure": may.configure, "write": may.write, "read": may.read}
 
 
 def routing_keys(service: str) -> dict[str, str]:
     """With which routing keys it may publish on the shared topic exchange, and bind its queues to it."""
-    wall = WALLS[service]
-    return {
-        "write": _begins_with(f"{channel}." for channel in (f"{service}.events", f"{service}.behaviour", *wall.tells)),
-        "read": _begins_with(f"{channel}." for channel in (f"{service}.commands", *wall.hears)),
-    }
-
-
-def _begins_with(prefixes: Iterable[str], *exactly: str) -> str:
-    patterns = [*map(re.escape, prefixes), *(f"{re.escape(name)}$" for name in exactly)]
-    return f"^({'|'.join(patterns)})"
+    may = allowed(service)
+    return {"write": may.publishes, "read": may.binds}
 
 
 def definitions(env: Env) -> str:
@@ -91,6 +92,7 @@ def definitions(env: Env) -> str:
                 *(_of(service) | permissions(service) for service in PARTS),
             ],
             "topic_permissions": [_of(service) | {"exchange": EVENTS} | routing_keys(service) for service in PARTS],
+            "policies": [_policy(device_policy(limits(env)))],
             "exchanges": [_exchange(each) for each in whole.exchanges],
             "queues": [_queue(each) for each in whole.queues],
             "bindings": [
@@ -103,6 +105,14 @@ def definitions(env: Env) -> str:
         },
         indent=1,
     )  # fmt: skip
+
+
+def limits(env: Env) -> Limits:
+    """What bounds the queues of phones, from the settings that notifications reads, too.
+
+    Raises: BadSetting
+    """
+    return load(NotificationsSettings, {name: env[name] for name in LIMITS if name in env}).phone_limits
 
 
 def _of(user: str) -> dict[str, str]:
@@ -130,6 +140,11 @@ def password_hash(user: str, password: str) -> str:
 def _exchange(each: Exchange) -> dict[str, Any]:
     fixed = {"vhost": VHOST, "durable": True, "auto_delete": False, "internal": False}
     return fixed | {"name": each.name, "type": each.kind, "arguments": each.arguments}
+
+
+def _policy(each: Policy) -> dict[str, Any]:
+    fixed = {"vhost": VHOST, "apply-to": "queues", "priority": 0}
+    return fixed | {"name": each.name, "pattern": each.pattern, "definition": each.definition}
 
 
 def _queue(each: Queue) -> dict[str, Any]:

@@ -3,6 +3,25 @@
 from __future__ import annotations
 
 import gc
+import signal
+import threading
+
+STOP = frozenset({signal.SIGTERM, signal.SIGINT})
+
+
+def stop_on_signals(stopping: threading.Event) -> None:
+    """Set the event when the process is told to stop. Call it first: threads that were started before would die of it.
+
+    A thread of its own waits for the signal. A handler would run in the main thread, and that may be in the middle of
+    `stopping.wait`, with the very lock that `stopping.set` wants: the process would hang until it is killed.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+
+    def wait() -> None:
+        signal.sigwait(STOP)
+        stopping.set()
+
+    threading.Thread(target=wait, name="stop", daemon=True).start()
 
 
 def collect_rarely() -> None:

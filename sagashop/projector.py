@@ -8,7 +8,6 @@ position it did not expect.
 
 from __future__ import annotations
 
-import signal
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -25,7 +24,7 @@ from sagashop import log as logging
 from sagashop.errors import MalformedMessage, SagashopError
 from sagashop.health import Pulse, serve_health
 from sagashop.journal import JournalRow, journal, metadata, pages, positions, read_models
-from sagashop.process import collect_rarely
+from sagashop.process import collect_rarely, stop_on_signals
 from sagashop.streams.bookmark import Bookmark
 from sagashop.streams.commit import Scripts
 from sagashop.streams.dead_letters import letter_fields
@@ -245,8 +244,7 @@ def run(service: str, settings: Settings, models: Sequence[ReadModel], channels:
     logging.configure(f"{service}-projector", settings.log_level, settings.log_format)
     channels = channels or [f"{service}.events"]
     stopping, pulse = threading.Event(), Pulse()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stop_on_signals(stopping)
     projector = Projector(service, settings, sql.engine(settings.database_url, answer_within_s=60), channels, models)
     trim: Callable[[threading.Event], None] = trimmer(settings, channels, groups=[projector.group])
     with serve_health(settings.bind_host, settings.health_port, pulse):

@@ -177,6 +177,11 @@ class Saga:
         """The message types that answer a step."""
         return list(self._meaning)
 
+    @property
+    def commands(self) -> list[type[Message]]:
+        """The message types by which steps are asked for and undone."""
+        return [each for step in self.steps.values() for each in (step.ask, step.undo) if each is not None]
+
     def with_timeouts(self, within_s: Mapping[str, float]) -> Saga:
         """The same saga with other timeouts, by step name, in seconds."""
         renewed = [replace(s, within_s=within_s.get(s.name, s.within_s)) for s in self.steps.values()]

@@ -5,7 +5,6 @@ Delivery guarantee: a handler sees each message at least once, its effects take 
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 import traceback
@@ -23,7 +22,7 @@ from sagashop.effects import Effects, apply_to
 from sagashop.errors import MalformedMessage, NotReachable, SagashopError
 from sagashop.health import Pulse, serve_health
 from sagashop.messages import Envelope
-from sagashop.process import collect_rarely
+from sagashop.process import collect_rarely, stop_on_signals
 from sagashop.streams.retention import own_channels, trimmer
 
 if TYPE_CHECKING:
@@ -163,8 +162,7 @@ def run(service: str, settings: Settings, make_handlers: Callable[[], Handlers],
     """
     logging.configure(service, settings.log_level, settings.log_format)
     stopping, pulse, handlers = threading.Event(), Pulse(), make_handlers()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stop_on_signals(stopping)
     bus: Bus = connect_bus(settings)
     inbox = bus.inbox(service, handlers, settings.worker_name)
     trim = trimmer(settings, own_channels(service), groups=[service])

@@ -21,7 +21,7 @@ from deploy.local.stack import Stack
 from deploy.walls_rabbit import PARTS
 from sagashop.cli.shop import Shop
 from sagashop.messages import new_id
-from tests.mariadb import MariaDbServer
+from tests.mariadb import MariaDbServer, SqlServer
 from tests.people import People
 from tests.rabbit import RabbitServer
 from tests.servers import RedisServer
@@ -94,19 +94,31 @@ def mariadb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDb
     server.close()
 
 
+@pytest.fixture(scope="session")
+def compose_server(stack: Deployment) -> SqlServer:
+    """The stack's own, reached from this machine as its Redis is: at the container's address."""
+    assert isinstance(stack, ComposeStack)
+    return SqlServer(f"{stack.container('mysql').address}:3306", stack.env["MYSQL_ROOT_PASSWORD"])
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """What is marked `sql` runs once on each kind of database; the name of the kind is part of the test's."""
+    """What is marked `sql` runs once on each kind of database; the name of the kind is part of the test's.
+
+    With `--stack compose` it runs on the SQL server of that stack: MySQL, or the stand-in.
+    """
     if metafunc.definition.get_closest_marker("sql"):
-        metafunc.parametrize("database_url", ["sqlite", "mariadb"], indirect=True, scope="function")
+        kinds = ["compose"] if metafunc.config.getoption("--stack") == "compose" else ["sqlite", "mariadb"]
+        metafunc.parametrize("database_url", kinds, indirect=True, scope="function")
 
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """URL of an empty database: of SQLite, and in tests marked `sql` of MariaDB too."""
-    if getattr(request, "param", "sqlite") == "sqlite":
+    """URL of an empty database: of SQLite, and in tests marked `sql` of a server too."""
+    kind = getattr(request, "param", "sqlite")
+    if kind == "sqlite":
         yield f"sqlite:///{tmp_path}/deep/test.db"
         return
-    server: MariaDbServer = request.getfixturevalue("mariadb_server")
+    server: SqlServer = request.getfixturevalue(f"{kind}_server")
     url = server.new_database()
     yield url
     server.execute(f"DROP DATABASE {make_url(url).database}")

@@ -1,4 +1,4 @@
-"""A MariaDB of the tests' own, as `RedisServer` is for Redis: free loopback port, own directory, own process id."""
+"""Servers of SQL. A MariaDB of the tests' own is what `RedisServer` is for Redis: free port, own directory, own pid."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
@@ -28,15 +29,40 @@ def program(name: str) -> str:
     return found
 
 
-class MariaDbServer:
+class SqlServer:
+    """A MariaDB or MySQL that answers at an address, and what root does there for tests."""
+
+    def __init__(self, address: str, password: str = "") -> None:
+        self.address, self._password = address, password
+        self._numbers = itertools.count(1)
+
+    def execute(self, *statements: str) -> list[sa.Row[tuple[object, ...]]]:
+        """Run statements as root; the rows of the last one, where it has rows."""
+        engine = sa.create_engine(self.url("", "root"), poolclass=sa.NullPool)
+        with engine.connect() as conn:
+            for statement in statements:
+                found = conn.exec_driver_sql(statement.replace("%", "%%"))
+            return list(found.all()) if found.returns_rows else []
+
+    def new_database(self) -> str:
+        """An empty database, made as a server makes it unless told otherwise; its URL."""
+        name = f"test_{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name}")
+        return self.url(name, "root")
+
+    def url(self, database: str, user: str) -> str:
+        password = f":{quote(self._password, safe='')}" if self._password else ""
+        return f"mysql+pymysql://{user}{password}@{self.address}/{database}"
+
+
+class MariaDbServer(SqlServer):
     """A mariadbd; its data outlive stop and start. Root needs no password."""
 
     def __init__(self, directory: Path, *options: str) -> None:
         self.directory, self.port, self._options = directory, free_port(), options
-        self.address = f"127.0.0.1:{self.port}"
+        super().__init__(f"127.0.0.1:{self.port}")
         self._process: subprocess.Popen[bytes] | None = None
         self._sockets = Path(tempfile.mkdtemp(prefix="mariadb-"))  # a socket's path may have about 100 characters
-        self._numbers = itertools.count(1)
 
     def start(self) -> MariaDbServer:
         """Start it and wait until it answers."""
@@ -90,23 +116,6 @@ class MariaDbServer:
     def pid(self) -> int:
         assert self._process is not None, "the server is not running"
         return self._process.pid
-
-    def execute(self, *statements: str) -> list[sa.Row[tuple[object, ...]]]:
-        """Run statements as root; the rows of the last one, where it has rows."""
-        engine = sa.create_engine(self.url("", "root"), poolclass=sa.NullPool)
-        with engine.connect() as conn:
-            for statement in statements:
-                found = conn.exec_driver_sql(statement.replace("%", "%%"))
-            return list(found.all()) if found.returns_rows else []
-
-    def new_database(self) -> str:
-        """An empty database, made as a server makes it unless told otherwise; its URL."""
-        name = f"test_{next(self._numbers)}"
-        self.execute(f"CREATE DATABASE {name}")
-        return self.url(name, "root")
-
-    def url(self, database: str, user: str) -> str:
-        return f"mysql+pymysql://{user}@{self.address}/{database}"
 
     def _answers(self) -> bool:
         assert self._process is not None

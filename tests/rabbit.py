@@ -16,6 +16,7 @@ import pika
 from deploy.local import dotenv, servers
 from deploy.local.layout import Layout
 from deploy.local.ports import find_free
+from deploy.walls_rabbit import definitions
 from tests.servers import STOP_DEADLINE_S, eventually
 
 START_DEADLINE_S = 60.0
@@ -54,6 +55,22 @@ class RabbitServer:
         log.close()
         eventually(self._answers, START_DEADLINE_S, 0.1)
         return self
+
+    @contextlib.contextmanager
+    def settings(self, **changed: str) -> Iterator[None]:
+        """The definitions of other settings, taken in while it runs, as a start takes them."""
+        try:
+            self._import(self.env | changed)
+            yield
+        finally:
+            self._import(self.env)
+
+    def _import(self, env: dict[str, str]) -> None:
+        file = self.layout.home / "rabbitmq" / "changed.json"
+        file.write_text(definitions(env))
+        ctl = [servers.executable("rabbitmqctl"), "--quiet", "--timeout", "60", "import_definitions", str(file)]
+        own = {"PATH": servers.SEARCH, "LANG": "C.UTF-8"} | servers.rabbitmq_env(self.layout, self.env)
+        subprocess.run(ctl, env=own, check=True, capture_output=True, timeout=90)
 
     def kill(self) -> None:
         """End the node without warning, as a crash does."""

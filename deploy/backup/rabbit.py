@@ -1,6 +1,7 @@
-"""RabbitMQ: what it was told to have (queues, exchanges, bindings, policies), without users and without messages.
+"""RabbitMQ: what it was told to have (queues, exchanges, bindings), without users, policies and messages.
 
-Users come from .env when it starts. Messages are on their way, like what lies in a socket; see the decision.
+Users and policies come from the settings when it starts. Messages are on their way, like what lies in a socket; see
+the decision.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from deploy.backup.aside import Files
 from deploy.backup.site import Site
 
 NAME, FILE = "rabbitmq", "rabbitmq.json"
-USERS = ("users", "permissions", "topic_permissions")
+FROM_SETTINGS = ("users", "permissions", "topic_permissions", "policies")
 EXPORT = "rabbitmqctl --quiet --timeout 120 export_definitions - --format json"
 # From a file: from a pipe, rabbitmqctl of RabbitMQ 4 never comes to the end of its input.
 IMPORT = """
@@ -36,7 +37,9 @@ class RabbitStore:
     def save(self, to: Path) -> None:
         text = self._site.run(NAME, EXPORT)
         definitions = json.loads(text[text.index("{") :])
-        to.write_text(json.dumps({name: each for name, each in definitions.items() if name not in USERS}, indent=1))
+        to.write_text(
+            json.dumps({name: each for name, each in definitions.items() if name not in FROM_SETTINGS}, indent=1)
+        )
 
     def load(self, file: Path) -> None:
         """Does nothing: see `load_running`."""

@@ -6,8 +6,9 @@ from deploy.local import ports
 from deploy.local.errors import StackError
 from deploy.local.processes import MAX_ORDERS_REPLICAS
 from deploy.walls import WALLS, password_variable
-from deploy.walls_rabbit import PARTS
+from deploy.walls_rabbit import PARTS, limits
 from deploy.walls_rabbit import password_variable as rabbitmq_password_variable
+from sagashop.settings import BadSetting
 
 
 def checked(env: dict[str, str]) -> dict[str, str]:
@@ -24,4 +25,8 @@ def checked(env: dict[str, str]) -> dict[str, str]:
     for name in ("REDIS_LEDGER_PASSWORD", "REDIS_SESSION_PASSWORD", "RABBITMQ_PASSWORD", *passwords):
         if not env[name]:
             raise StackError(f"{name} is empty. Take its line out of .env, and the next `make up` makes a new one.")
+    try:
+        limits(env)
+    except BadSetting as wrong:
+        raise StackError(f"{wrong} Set it in .env.") from wrong
     return env

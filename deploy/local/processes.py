@@ -66,7 +66,8 @@ STREAMING = ("-k", "gevent", "--keep-alive", "0")
 SOON, LATER, IDLE = 3, 15, 20
 """How far a background process gives way. Orders wait for those of SOON. IDLE ones run while no other process of the
 stack wants the processor (SCHED_IDLE): `nice` alone lets a process that has begun go on for milliseconds while others
-wait. Whoever holds a lock that web processes wait for must not be IDLE."""
+wait. Who must not be IDLE: whoever holds a lock that web processes wait for, and whoever is called, or calls, with a
+timeout of seconds, since under full load an idle process stands nearly still."""
 
 
 def background(service: str, part: str, port: int, *, nice: int = SOON) -> Process:
@@ -115,7 +116,7 @@ def _servers(env: Env, base: int) -> list[Process]:
                 *("--port", str(base + CARRIER), "--file", "{home}/data/carrier.db"),
                 *("--delay-s", env["CARRIER_DELAY_S"], "--failure-rate", env["CARRIER_FAILURE_RATE"]),
             ),
-            nice=IDLE,
+            nice=LATER,
         ),
         Process("rabbitmq", base + 2, ("rabbitmq-server",), "amqp", more_ports=(base + 3,)),
         Process(
@@ -137,7 +138,7 @@ def _services(env: Env, base: int) -> list[Process]:
         background("storefront", "worker", base + 11, nice=LATER),
         background("orders", "worker", base + 20),
         background("orders", "projector", base + 21, nice=IDLE),
-        background("orders", "tasks", base + 19, nice=IDLE),
+        background("orders", "tasks", base + 19, nice=LATER),
         web("orders", base + 22, part="live", app="live", kind=STREAMING),
         *(web("orders", base + 22 + n, part=f"web-{n}") for n in replicas),
         web("payments", base + 30),
@@ -146,7 +147,7 @@ def _services(env: Env, base: int) -> list[Process]:
         web("fulfillment", base + 40),
         background("fulfillment", "worker", base + 41),
         background("fulfillment", "projector", base + 42, nice=IDLE),
-        background("fulfillment", "carrier", base + 43, nice=IDLE),
+        background("fulfillment", "carrier", base + 43, nice=LATER),
         web("notifications", base + 50),
         background("notifications", "worker", base + 51, nice=IDLE),
         background("notifications", "mailer", base + 52, nice=IDLE),

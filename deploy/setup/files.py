@@ -22,7 +22,7 @@ from deploy.local.checks import checked
 from deploy.local.errors import StackError
 from deploy.local.processes import table, upstream_of
 from deploy.walls import ADMIN, SERVERS, WALLS, Server, aclfile, password_variable
-from deploy.walls_rabbit import PARTS, definitions
+from deploy.walls_rabbit import LIMITS, PARTS, definitions
 from deploy.walls_rabbit import password_variable as rabbitmq_password_variable
 
 Env = Mapping[str, str]
@@ -72,7 +72,8 @@ def _settings(given: Env) -> Env:
         if name.endswith("PASSWORD") or "_PASSWORD_" in name:
             fits_into_an_address(name, given[name])
     return checked(
-        {name: given[name] for name in NEEDED} | {"PORT_BASE": "1", "CARRIER_DELAY_S": "0", "CARRIER_FAILURE_RATE": "0"}
+        {name: given[name] for name in (*NEEDED, *LIMITS) if given.get(name)}
+        | {"PORT_BASE": "1", "CARRIER_DELAY_S": "0", "CARRIER_FAILURE_RATE": "0"}
     )
 
 

@@ -36,7 +36,7 @@ NOBODY=127.0.0.255  # nothing listens there
 : >>run/leaving
 # From 1.27.4 on an idle connection of a client can stay open while Nginx reloads; before, the request that comes on it
 # right then is cut off, and the client has to send it again.
-nginx -v 2>&1 | awk -F '[/.]' '{ if ($2 > 1 || $3 > 27) print "keepalive_min_timeout 10s;" }' >run/keepalive.conf
+nginx -v 2>&1 | awk -F '[/. ]' '{ if ($4 * 1000000 + $5 * 1000 + $6 >= 1027004) print "keepalive_min_timeout 10s;" }' >run/keepalive.conf
 upstreams >run/upstreams.conf
 refresh &
 exec nginx -e stderr -p "$PWD/" -c nginx.conf

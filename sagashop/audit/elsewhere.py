@@ -9,6 +9,7 @@ from sagashop.audit.facts import Check, Tally
 from sagashop.audit.receipts import Receipts
 from sagashop.errors import NotReachable
 from sagashop.rabbit.depth import ready
+from sagashop.rabbit.layout import UNROUTABLE
 from sagashop.rabbit.topology import Topology
 
 if TYPE_CHECKING:
@@ -49,16 +50,39 @@ class Queues:
         return sum(self._ready().values())
 
     def checks(self, house: str) -> Iterator[Check]:
-        tally = Tally("nothing waits on RabbitMQ")
-        try:
-            for queue, count in self._ready().items():
-                tally.saw()
-                if count:
-                    tally.found(f"{queue}: {count} messages")
-        except NotReachable as why:
+        yield _empty(house, "nothing waits on RabbitMQ", "what waits there", self._ready)
+
+
+class Unroutable:
+    """What was sent with a key that nobody has bound. One house looks for all of them, since the queue is shared; it
+    asks for the count alone, which needs no right to read.
+    """
+
+    name = "unroutable messages on RabbitMQ"
+
+    def __init__(self, service: str, url: str) -> None:
+        self._ready: Callable[[], dict[str, int]] = lambda: ready(url, f"{service} audit", [UNROUTABLE])
+
+    def waiting(self) -> int:
+        """It is a mistake, not work: waiting for it is no use."""
+        return 0
+
+    def checks(self, house: str) -> Iterator[Check]:
+        yield _empty(house, "RabbitMQ: nothing is unroutable", "what lies there", self._ready)
+
+
+def _empty(house: str, name: str, what: str, counted: Callable[[], dict[str, int]]) -> Check:
+    """Nothing may lie in these queues."""
+    tally = Tally(name)
+    try:
+        for queue, count in counted().items():
             tally.saw()
-            tally.found(f"what waits there is not known: {why}")
-        yield tally.check(house)
+            if count:
+                tally.found(f"{queue}: {count} messages")
+    except NotReachable as why:
+        tally.saw()
+        tally.found(f"{what} is not known: {why}")
+    return tally.check(house)
 
 
 def elsewhere(service: str, settings: Settings, redis: Redis, topology: Topology) -> Sequence[Elsewhere]:

@@ -61,12 +61,14 @@ class Context:
             )
         return self.guest().log_in(email, password)
 
-    def show(self, data: Any, table: Table) -> None:
-        """One answer: as JSON if asked for, else as a table."""
+    def show(self, data: Any, *tables: Table) -> None:
+        """One answer: as JSON if asked for, else as tables, an empty line between them."""
         if self.as_json:
             click.echo(json.dumps(data, indent=2))
-        else:
-            Console(width=None if sys.stdout.isatty() else WIDE).print(table)
+            return
+        console = Console(width=None if sys.stdout.isatty() else WIDE)
+        for number, each in enumerate(tables):
+            console.print(*([""] if number else []), each, sep="\n")
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:

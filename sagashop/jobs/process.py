@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Mapping
 
@@ -16,6 +15,7 @@ from sagashop.jobs.holder import Holder
 from sagashop.jobs.job import Policy
 from sagashop.jobs.queue import JobQueue
 from sagashop.jobs.worker import Handle, JobWorker
+from sagashop.process import stop_on_signals
 from sagashop.settings import Settings
 from sagashop.worker import run_beside
 
@@ -27,8 +27,7 @@ def run(queue: JobQueue, handlers: Mapping[str, Handle], settings: Settings, pol
     """The main of a process; returns its exit status when it is told to stop. What was not begun goes back."""
     logging.configure(queue.service, settings.log_level, settings.log_format)
     stopping, crashed, pulse = threading.Event(), threading.Event(), Pulse()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stop_on_signals(stopping)
     holder = Holder(queue, settings.worker_name or "worker", policy, blocking=redis_clients.blocking(settings))
     worker = JobWorker(holder, handlers, policy, at_rest=at_rest, linger_s=settings.linger_ms / 1000)
     switch = Switch(queue)

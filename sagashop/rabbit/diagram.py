@@ -22,7 +22,7 @@ def _exchanges(topology: Topology) -> Iterator[str]:
 def _queues(topology: Topology) -> Iterator[str]:
     for each in topology.queues:
         if "retry" not in each.name:
-            yield f'    {_id("q", each.name)}[("{each.name}")]'
+            yield f'    {_id("q", each.name)}[("{_text(each.name)}")]'
     for queue, pauses in _delays(topology).items():
         yield f'    {_id("q", queue)}_retry[("{queue}.retry<br/>{", ".join(pauses)}")]'
 
@@ -51,8 +51,9 @@ def _grouped(keys: Sequence[str]) -> str:
     lines: dict[str, list[str]] = defaultdict(list)
     for key in keys:
         channel, _, kind = key.rpartition(".")
-        lines[channel].append(kind)
-    return "<br/>".join(f"{channel}: {' '.join(kinds)}" for channel, kinds in lines.items())
+        lines[channel].append(_text(kind))
+    told = ((channel, " ".join(kinds)) for channel, kinds in lines.items())
+    return "<br/>".join(f"{channel}: {kinds}" if channel else kinds for channel, kinds in told)
 
 
 def _delays(topology: Topology) -> Mapping[str, list[str]]:
@@ -62,6 +63,11 @@ def _delays(topology: Topology) -> Mapping[str, list[str]]:
         if retry:
             found[queue].append(pause)
     return found
+
+
+def _text(name: str) -> str:
+    """`mobile.device.<device>` is no tag."""
+    return name.replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _id(kind: str, name: str) -> str:

@@ -41,8 +41,11 @@ def routing_key(channel: str, kind: str) -> str:
     return f"{channel}.{kind}".encode()[:255].decode(errors="ignore")
 
 
-def bus_part(service: str, types: Iterable[type[Message]]) -> Topology:
-    """The queue of a service on the bus, bound to what it handles. Its timers and replays never leave Redis."""
+def bus_part(service: str, types: Iterable[type[Message]], *, tells: Iterable[type[Message]] = ()) -> Topology:
+    """The queue of a service on the bus, bound to what it handles. Its timers and replays never leave Redis.
+
+    tells: the commands that it sends
+    """
     queue = inbox_queue(service)
     heard = [each for each in types if not each.channel.startswith(f"{service}.")]
     own = {each.channel for each in types} & {f"{service}.commands"}
@@ -50,5 +53,7 @@ def bus_part(service: str, types: Iterable[type[Message]]) -> Topology:
     return (
         exchanges()
         + work_queue(service, INBOX, steps_s=STEPS_S, delivery_limit=DELIVERY_LIMIT)
-        + Topology(bindings=tuple(Binding(queue, EVENTS, key) for key in keys))
+        + Topology(
+            bindings=tuple(Binding(queue, EVENTS, key) for key in keys), tells=tuple(sorted({t.channel for t in tells}))
+        )
     )

@@ -32,10 +32,12 @@ class Fence:
         self._service, self._redis, self._outlet = service, redis, outlet
         self._key, self._scripts = keys.fence(service), Scripts(redis)
 
-    def commit(self, decided: Sequence[tuple[Delivery, Effects, str]]) -> tuple[list[Delivery], list[Delivery]]:
+    def commit(
+        self, decided: Sequence[tuple[Delivery, Effects, str]], consumer: str
+    ) -> tuple[list[Delivery], list[Delivery]]:
         """One call for a batch: those that are settled, by this call or before, and those whose guards failed.
 
-        One that could not be applied is in neither list; it is not settled, and so is tried again.
+        One that an error stopped half-way is a dead letter then, and settled.
         """
         if not decided:
             return [], []
@@ -48,10 +50,10 @@ class Fence:
         for (delivery, _, _), answer in zip(decided, answers, strict=True):
             if answer == commit.CONFLICT:
                 conflicts.append(delivery)
-            elif answer.startswith("ERROR"):
-                log.error("entry.not_committed", stream=delivery.source, entry=delivery.entry, error=answer)
-            else:
-                settled.append(delivery)
+                continue
+            if reason := commit.stopped_by(answer):
+                self.bury(delivery, reason, "", consumer)
+            settled.append(delivery)
         return settled, conflicts
 
     def bury(self, delivery: Delivery, reason: str, details: str, consumer: str) -> None:

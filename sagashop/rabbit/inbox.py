@@ -161,7 +161,8 @@ class RabbitInbox:
 
         What is no longer in our hands, since its connection broke, comes again.
         """
-        settled, conflicts = self._fence.commit([each for each in decided if name_of(each[0]) in self._held])
+        ours = [each for each in decided if name_of(each[0]) in self._held]
+        settled, conflicts = self._fence.commit(ours, self.consumer)
         self._let_go(settled)
         return conflicts + self._local.commit([each for each in decided if not is_remote(each[0])])
 

@@ -40,10 +40,15 @@ def delay_queue(queue: str, step_s: int) -> str:
 
 
 def unroutable() -> Topology:
-    """The shared alternate exchange and its queue; made by the deployment's definitions."""
+    """The shared alternate exchange and its queue; made by the deployment's definitions.
+
+    Who looks puts back what was taken, and the broker counts that: so no limit.
+    """
     return Topology(
         exchanges=(Exchange(UNROUTABLE, "fanout", shared=True),),
-        queues=(Queue(UNROUTABLE, message_ttl_ms=KEEP_UNROUTABLE_MS, max_length=100_000),),
+        queues=(
+            Queue(UNROUTABLE, message_ttl_ms=KEEP_UNROUTABLE_MS, max_length=100_000, delivery_limit=NEVER, shared=True),
+        ),
         bindings=(Binding(UNROUTABLE, UNROUTABLE),),
     )
 

@@ -58,9 +58,9 @@ class Queue:
     dead_letter_to: exchange that gets what is rejected, expires or came back too often
     dead_letter_key: its routing key there; empty: the message's own
     message_ttl_ms: a message waits no longer than this
-    expires_ms:     the queue is deleted when nobody used it for so long
     max_length:     messages; beyond it publishing is refused (quorum), or the oldest are dropped (classic)
     delivery_limit: quorum only: how often a message may come back; told always, since RabbitMQ 4 has a default of 20
+    shared:         made by the definitions of the deployment, as a shared exchange is
     """
 
     name: str
@@ -68,9 +68,9 @@ class Queue:
     dead_letter_to: str = ""
     dead_letter_key: str = ""
     message_ttl_ms: int | None = None
-    expires_ms: int | None = None
     max_length: int | None = None
     delivery_limit: int = 20
+    shared: bool = False
 
     @property
     def arguments(self) -> dict[str, str | int]:
@@ -87,10 +87,34 @@ class Queue:
             "x-dead-letter-strategy": "at-least-once" if quorum and self.dead_letter_to else None,
             "x-overflow": "reject-publish" if quorum else None,
             "x-message-ttl": self.message_ttl_ms,
-            "x-expires": self.expires_ms,
             "x-max-length": self.max_length,
         }
         return {name: value for name, value in possible.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Limits of all queues whose names the pattern finds, those that are there already included: unlike the arguments
+    of a queue it can be changed. The deployment's definitions make it; a service may not.
+
+    message_ttl_s: a message waits no longer than this
+    max_length:    messages; beyond it the oldest are dropped
+    expires_s:     a queue is deleted when nobody used it for so long
+    """
+
+    name: str
+    pattern: str
+    message_ttl_s: int
+    max_length: int
+    expires_s: int
+
+    @property
+    def definition(self) -> dict[str, str | int]:
+        """As the broker takes it."""
+        return {
+            "message-ttl": self.message_ttl_s * 1000, "max-length": self.max_length, "overflow": "drop-head",
+            "expires": self.expires_s * 1000,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,16 +128,22 @@ class Binding:
 
 @dataclass(frozen=True)
 class Topology:
-    """A part of the whole; parts are added with `+`, and what is in both counts once."""
+    """A part of the whole; parts are added with `+`, and what is in both counts once.
+
+    tells: channels of other services to which commands are sent; nothing is declared for them
+    """
 
     exchanges: tuple[Exchange, ...] = ()
     queues: tuple[Queue, ...] = ()
     bindings: tuple[Binding, ...] = ()
+    tells: tuple[str, ...] = ()
+    policies: tuple[Policy, ...] = ()
 
     def __add__(self, other: Topology) -> Topology:
         return Topology(
             _once(self.exchanges + other.exchanges), _once(self.queues + other.queues),
-            _once(self.bindings + other.bindings),
+            _once(self.bindings + other.bindings), _once(self.tells + other.tells),
+            _once(self.policies + other.policies),
         )  # fmt: skip
 
 
@@ -152,6 +182,8 @@ def joined(parts: Sequence[Topology]) -> Topology:
         tuple(each for part in parts for each in part.exchanges),
         tuple(each for part in parts for each in part.queues),
         tuple(each for part in parts for each in part.bindings),
+        tuple(each for part in parts for each in part.tells),
+        tuple(each for part in parts for each in part.policies),
     )
 
 
@@ -177,6 +209,8 @@ def _declare_one(channel: Any, item: Exchange | Queue | Binding) -> None:
             channel.exchange_declare(item.name, passive=True)
         case Exchange():
             channel.exchange_declare(item.name, item.kind, durable=True, arguments=item.arguments)
+        case Queue(shared=True):
+            channel.queue_declare(item.name, passive=True)
         case Queue():
             channel.queue_declare(item.name, durable=True, arguments=item.arguments)
         case Binding():

@@ -1,4 +1,4 @@
--- One decision: its guards, then everything or nothing. commit.lua, fenced.lua, admit.lua and finish.lua stand on it.
+-- One decision: its guards, then everything or nothing (but for an error half-way, see commit.stopped_by). commit.lua, fenced.lua, admit.lua and finish.lua stand on it.
 -- A guard: key, field, kind ('is', 'absent', 'below', 'floor'), operands. A command: name, key, further arguments.
 -- Keys are told by their place in KEYS.
 --
@@ -29,7 +29,11 @@ local function in_pieces(words, call)  -- unpack takes no more than some thousan
   for at = 1, #words, 2000 do call(unpack(words, at, math.min(at + 1999, #words))) end
 end
 local function settle()
-  for key in pairs(sums) do settle_sums(key) end
+  local failed
+  for key in pairs(sums) do
+    local fine, why = pcall(settle_sums, key)
+    failed = failed or not fine and why
+  end
   for key, last in pairs(timers) do
     local set, cleared = {}, {}
     for member, due in pairs(last) do
@@ -43,6 +47,7 @@ local function settle()
     in_pieces(set, function(...) redis.call('ZADD', KEYS[key], ...) end)
     in_pieces(cleared, function(...) redis.call('ZREM', KEYS[key], ...) end)
   end
+  if failed then error(failed) end
 end
 local function value(key, field)
   local held, open = redis.call('HGET', KEYS[key], field), sums[key] and sums[key][field]

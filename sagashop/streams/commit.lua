@@ -8,11 +8,10 @@ local function pending(source, entry)  -- raises NOGROUP where the group is gone
   return #redis.call('XPENDING', KEYS[source], group, entry, entry, 1) > 0
 end
 local function commit(source, entry, guards, commands)
-  local name = source .. ' ' .. entry
-  if done[name] or not pending(source, entry) then return 'ALREADY' end
+  if done[source .. ' ' .. entry] or not pending(source, entry) then return 'ALREADY' end
   if not all_hold(guards) then return 'CONFLICT' end
   carry_out(commands)
-  done[name], entries[source] = true, entries[source] or {}
+  entries[source] = entries[source] or {}
   table.insert(entries[source], entry)
   return 'DONE'
 end
@@ -20,9 +19,10 @@ local answers = {}
 for i, decision in ipairs(cmsgpack.unpack(ARGV[2])) do
   local fine, answer = pcall(commit, unpack(decision))
   answers[i] = fine and answer or 'ERROR ' .. (type(answer) == 'table' and answer.err or tostring(answer))
+  if answers[i] ~= 'CONFLICT' then done[decision[1] .. ' ' .. decision[2]] = true end
 end
-settle()
 for source, committed in pairs(entries) do
   in_pieces(committed, function(...) redis.call('XACK', KEYS[source], group, ...) end)
 end
+settle()  -- last: should it fail, nothing is done twice
 return answers

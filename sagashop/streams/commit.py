@@ -188,6 +188,14 @@ class Scripts:
         return self._redis.evalsha(self._sha[name], len(call_keys), *call_keys, *arguments)
 
 
+def stopped_by(answer: str) -> str:
+    """The reason of a dead letter where an error stopped a commit, such as a field that is no number; else empty.
+
+    What it had written by then stays. So it is set aside at once: a repetition would write that again.
+    """
+    return f"half committed: {answer.removeprefix('ERROR ')}" if answer.startswith("ERROR ") else ""
+
+
 def load_rows(redis: Redis, wanted: Sequence[str]) -> dict[str, dict[str, str]]:
     """Whole hashes by key, in one round trip, without the marks of batches; a missing one is an empty dict."""
     unique = list(dict.fromkeys(wanted))

@@ -7,7 +7,6 @@ local function commit(id, guards, commands)
   if done[id] or redis.call('ZSCORE', KEYS[1], id) then return 'ALREADY' end
   if not all_hold(guards) then return 'CONFLICT' end
   carry_out(commands)
-  done[id] = true
   table.insert(seen, ARGV[1])
   table.insert(seen, id)
   return 'DONE'
@@ -16,7 +15,8 @@ local answers = {}
 for i, decision in ipairs(cmsgpack.unpack(ARGV[2])) do
   local fine, answer = pcall(commit, unpack(decision))
   answers[i] = fine and answer or 'ERROR ' .. (type(answer) == 'table' and answer.err or tostring(answer))
+  if answers[i] ~= 'CONFLICT' then done[decision[1]] = true end
 end
-settle()
 in_pieces(seen, function(...) redis.call('ZADD', KEYS[1], ...) end)
+settle()  -- last: should it fail, nothing is done twice
 return answers

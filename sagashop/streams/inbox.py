@@ -127,8 +127,8 @@ class RedisInbox:
             raise ResponseError(answer)
         if answer == commit.ALREADY:
             log.info("entry.already_committed", stream=delivery.source, entry=delivery.entry)
-        elif answer.startswith("ERROR"):  # it stays pending, and is tried again
-            log.error("entry.not_committed", stream=delivery.source, entry=delivery.entry, error=answer)
+        elif reason := commit.stopped_by(answer):
+            self.set_aside(delivery, reason, "")
         return answer == commit.CONFLICT
 
     def skip(self, deliveries: Sequence[Delivery]) -> None:

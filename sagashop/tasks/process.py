@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Sequence
 
@@ -11,7 +10,7 @@ import structlog
 from sagashop import log as logging
 from sagashop import redis_clients
 from sagashop.health import Pulse, serve_health
-from sagashop.process import collect_rarely
+from sagashop.process import collect_rarely, stop_on_signals
 from sagashop.rabbit.consumer import Consumer, Handle
 from sagashop.rabbit.publisher import Publisher
 from sagashop.rabbit.topology import Topology
@@ -34,8 +33,7 @@ def run(service: str, queue: str, settings: Settings, make: Callable[[threading.
     """
     logging.configure(f"{service}-{queue}", settings.log_level, settings.log_format)
     stopping, crashed, pulse = threading.Event(), threading.Event(), Pulse()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stop_on_signals(stopping)
     consumer = Consumer(settings.rabbitmq_url, service, queue, make(stopping), topology=topology, jobs=jobs)
     loops = (_relay(service, queue, settings).run, burial(service, settings, topology, stopping).run, *beside)
     threads = [threading.Thread(target=run_beside, args=(loop, stopping, crashed), daemon=True) for loop in loops]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
@@ -14,6 +15,9 @@ from sagashop import keys
 from sagashop.errors import Forbidden, NotFound, NotLoggedIn
 from sagashop.messages import now_ms
 from sagashop.pages import BadCursor
+from sagashop.rabbit.events import exchanges
+from sagashop.rabbit.layout import unroutable
+from sagashop.rabbit.rights import Rights, needed
 from sagashop.rabbit.topology import Topology
 from sagashop.streams.dead_letters import DeadLetter, DeadLetters, as_json
 from sagashop.streams.overview import Stream, overview
@@ -75,8 +79,11 @@ class ServiceStatus(Struct, frozen=True, kw_only=True):
 
 
 class RabbitExchange(Struct, frozen=True):
+    """`alternate` gets what nobody has bound; empty: it is dropped."""
+
     name: str
     kind: str
+    alternate: str
 
 
 class RabbitQueue(Struct, frozen=True):
@@ -90,14 +97,31 @@ class RabbitBinding(Struct, frozen=True):
     queue: str
 
 
-class RabbitPart(Struct, frozen=True):
-    """What a service declares on RabbitMQ. `shared` exchanges are made with the broker, for all."""
+class RabbitPolicy(Struct, frozen=True):
+    """Limits of the queues whose names the pattern finds."""
 
-    service: str
+    name: str
+    pattern: str
+    definition: dict[str, str | int]
+
+
+class RabbitTopology(Struct, frozen=True):
     exchanges: list[RabbitExchange]
     queues: list[RabbitQueue]
     bindings: list[RabbitBinding]
-    shared: list[str]
+    policies: list[RabbitPolicy]
+
+
+class RabbitPart(Struct, frozen=True):
+    """What a service declares on RabbitMQ, and what its user may do there.
+
+    shared: made with the broker, for all; every service tells the same
+    """
+
+    service: str
+    own: RabbitTopology
+    shared: RabbitTopology
+    rights: Rights
 
 
 def admin_blueprint(service: str, redis: Redis, channels: Sequence[str], topology: Topology = NO_TOPOLOGY) -> Blueprint:
@@ -120,13 +144,8 @@ def admin_blueprint(service: str, redis: Redis, channels: Sequence[str], topolog
     @accepts(answers=RabbitPart, problems=OPERATORS_ONLY)
     def rabbit() -> Answer:
         """Told by the code: this process has no connection to RabbitMQ."""
-        return RabbitPart(
-            service,
-            [RabbitExchange(each.name, each.kind) for each in topology.exchanges],
-            [RabbitQueue(each.name, each.arguments) for each in topology.queues],
-            [RabbitBinding(each.exchange, each.key, each.queue) for each in topology.bindings],
-            [each.name for each in topology.exchanges if each.shared],
-        )
+        own = replace(topology, exchanges=tuple(each for each in topology.exchanges if not each.shared))
+        return RabbitPart(service, _shown(own), _shown(unroutable() + exchanges()), needed(service, topology))
 
     @routes.get("/status")
     @accepts(answers=ServiceStatus, problems=OPERATORS_ONLY)
@@ -179,6 +198,15 @@ def admin_blueprint(service: str, redis: Redis, channels: Sequence[str], topolog
         return Done(letter_id, "discarded")
 
     return routes
+
+
+def _shown(topology: Topology) -> RabbitTopology:
+    return RabbitTopology(
+        [RabbitExchange(each.name, each.kind, each.alternate) for each in topology.exchanges],
+        [RabbitQueue(each.name, each.arguments) for each in topology.queues],
+        [RabbitBinding(each.exchange, each.key, each.queue) for each in topology.bindings],
+        [RabbitPolicy(each.name, each.pattern, each.definition) for each in topology.policies],
+    )
 
 
 def _operators_only() -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import signal
 import sqlite3
 import threading
 import time
@@ -25,6 +24,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import click
+
+from sagashop.process import stop_on_signals
 
 Answer = tuple[int, dict[str, Any]]
 TABLE = "CREATE TABLE IF NOT EXISTS bookings (id TEXT PRIMARY KEY, status TEXT NOT NULL, times INTEGER NOT NULL)"
@@ -171,8 +172,7 @@ def carrying(host: str, port: int, book: Book, manners: Manners) -> Iterator[int
 def main(host: str, port: int, file: str, delay_s: float, failure_rate: float) -> None:
     """Take bookings of parcels, slowly, and fail as told."""
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stop_on_signals(stopping)
     with carrying(host, port, Book(file), Manners(delay_s, failure_rate)):
         stopping.wait()
 

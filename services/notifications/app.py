@@ -25,7 +25,7 @@ from services.notifications.phone_routes import broadcasts, devices
 from services.notifications.routes import newsletters, notices, wishes
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import SERVICE
-from services.notifications.topology import TOPOLOGY
+from services.notifications.topology import TOPOLOGY, with_a_phone
 from services.notifications.wishes import Wishes
 
 
@@ -47,7 +47,7 @@ def create(settings: NotificationsSettings | None = None, *, bus: Bus | None = N
             wishes(Wishes(ledger, settings.mail_secret)),
             caught_mails(Catcher(settings.mail_catcher_url)),
             jobs_blueprint(queue),
-            admin_blueprint(SERVICE, ledger, [CHANNEL], TOPOLOGY),
+            admin_blueprint(SERVICE, ledger, [CHANNEL], with_a_phone(settings.phone_limits)),
             audit_blueprint(house),
         ],
         checks={

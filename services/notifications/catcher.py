@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import signal
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ import click
 from aiosmtpd.controller import Controller
 
 from sagashop.messages import now_ms
+from sagashop.process import stop_on_signals
 
 KEPT = 200
 LARGEST_BYTES = 256 * 1024
@@ -153,8 +153,7 @@ def catching(host: str, smtp_port: int, http_port: int, mailbox: Mailbox) -> Ite
 def main(host: str, smtp_port: int, http_port: int) -> None:
     """Take every e-mail over SMTP, deliver none, and show the last ones."""
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stop_on_signals(stopping)
     with catching(host, smtp_port, http_port, Mailbox()):
         stopping.wait()
 

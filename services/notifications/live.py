@@ -85,7 +85,7 @@ def sockets(gateway: Gateway, devices: Devices, sessions: Sessions, settings: No
         socket = WebSocket.accept(
             largest_bytes=LARGEST_BYTES, per_second=FRAMES_PER_SECOND, silent_s=settings.phone_ping_s
         )
-        part = device_part(device_id, who.user_id, settings.phone_limits)
+        part = device_part(device_id, who.user_id)
         gateway.serve(device_id, part, socket, numbers, welcome, settings.phone_ping_s)
         return Served()
 

@@ -1,16 +1,18 @@
 """Phones on RabbitMQ: the two exchanges, the queue of a device, and what a message to a phone says.
 
 `mobile.broadcast` reaches every device, `mobile.direct` one device or all of one customer, by key. Device queues are
-classic: there are thousands of them, each small, and what one drops its phone fetches over HTTP.
+classic: there are thousands of them, each small, and what one drops its phone fetches over HTTP. Their limits are a
+policy, so that new ones hold for the queues that are there, too.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from msgspec import Struct
 
-from sagashop.rabbit.topology import Binding, Exchange, Queue, Topology
+from sagashop.rabbit.topology import Binding, Exchange, Policy, Queue, Topology
 from services.notifications.settings import Limits
 from services.notifications.store import Broadcast, Notice
 
@@ -22,15 +24,19 @@ def device_queue(device_id: str) -> str:
     return f"mobile.device.{device_id}"
 
 
-def device_part(device_id: str, customer_id: str, limits: Limits) -> Topology:
+def device_policy(limits: Limits) -> Policy:
+    """What bounds the queues of all devices."""
+    pattern = f"^{re.escape(device_queue(''))}"
+    return Policy("mobile.device", pattern, limits.message_ttl_s, limits.length, limits.expires_s)
+
+
+def device_part(device_id: str, customer_id: str) -> Topology:
     """The queue of a device with its bindings."""
     name = device_queue(device_id)
-    queue = Queue(
-        name, kind="classic", message_ttl_ms=limits.message_ttl_s * 1000, max_length=limits.length,
-        expires_ms=limits.expires_s * 1000,
-    )  # fmt: skip
     keys = [(BROADCAST, ""), (DIRECT, device_id), (DIRECT, customer_id)]
-    return Topology(queues=(queue,), bindings=tuple(Binding(name, exchange, key) for exchange, key in keys))
+    return Topology(
+        queues=(Queue(name, kind="classic"),), bindings=tuple(Binding(name, exchange, key) for exchange, key in keys)
+    )
 
 
 class Direct(Struct, frozen=True, kw_only=True):

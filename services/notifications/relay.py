@@ -102,11 +102,11 @@ class Relay:
             return None
 
     def _add_queues(self, envelopes: Sequence[Envelope]) -> None:
-        parts = [device_part(m.device_id, m.customer_id, self._settings.phone_limits) for m in _messages(envelopes)]
+        parts = [device_part(m.device_id, m.customer_id) for m in _messages(envelopes)]
         try:
             declare(self._settings.rabbitmq_url, WHO, EXCHANGES)
             declare_all(self._settings.rabbitmq_url, WHO, parts)
-        except Mismatch as difference:  # made under other limits, which it keeps; it is there and bound
+        except Mismatch as difference:  # an older version made it with limits of its own; it is there and bound
             log.warning("relay.queue_differs", difference=str(difference))
 
     def _remove_queues(self, envelopes: Sequence[Envelope]) -> None:

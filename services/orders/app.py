@@ -6,7 +6,7 @@ from flask import Flask
 
 from sagashop import redis_clients, sql
 from sagashop import settings as env
-from sagashop.audit.elsewhere import elsewhere
+from sagashop.audit.elsewhere import Unroutable, elsewhere
 from sagashop.audit.web import audit_blueprint
 from sagashop.bus import Bus, connect_bus
 from sagashop.sessions import Sessions
@@ -33,7 +33,8 @@ def create(settings: OrdersSettings | None = None, *, bus: Bus | None = None) ->
     desk = Desk(settings, bus or connect_bus(settings), sql.engine(settings.database_url))
     tasks, documents = Tasks(desk.bus, "orders"), Documents(desk.engine)
     ledger, session = redis_clients.ledger(settings), redis_clients.session(settings)
-    outside = [TasksUnderWay("orders", ledger), *elsewhere("orders", settings, ledger, TOPOLOGY)]
+    queues = elsewhere("orders", settings, ledger, TOPOLOGY)
+    outside = [TasksUnderWay("orders", ledger), *queues, Unroutable("orders", settings.rabbitmq_url)]
     return create_app(
         "orders",
         settings,

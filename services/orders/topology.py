@@ -8,4 +8,4 @@ from services.orders.handlers import make_handlers
 from services.orders.messages import QUEUE
 from services.orders.saga import checkout
 
-TOPOLOGY = bus_part("orders", make_handlers(checkout).types) + work_queue("orders", QUEUE)
+TOPOLOGY = bus_part("orders", make_handlers(checkout).types, tells=checkout.commands) + work_queue("orders", QUEUE)

@@ -9,7 +9,9 @@ import pytest
 
 from deploy.compose import docker
 from deploy.compose.stack import ComposeStack
+from deploy.local.dotenv import REPO
 from tests.compose.hurting import crash
+from tests.compose.layers import added_files
 from tests.servers import eventually
 
 MEGABYTE = 1_000_000
@@ -57,6 +59,21 @@ def test_no_container_can_write_its_image_and_none_may_take_all_memory(compose: 
 def test_the_image_of_the_services_adds_less_than_200_mb_to_its_base(compose: ComposeStack) -> None:
     base, ours = (image["Size"] for image in inspected(compose.env["PYTHON_IMAGE"], f"{compose.name}/services:local"))
     assert ours - base < 200 * MEGABYTE
+
+
+def test_neither_settings_of_pip_nor_an_authority_of_the_build_are_left_in_the_image(compose: ComposeStack) -> None:
+    handed_over = [file.read_bytes() for file in (REPO / ".local/build").glob("*")]
+    image = f"{compose.name}/services:local"
+    added = added_files(image, compose.env["PYTHON_IMAGE"])
+    assert [name for name, content in added if is_left(name, content, handed_over)] == []
+    variables = inspected(image)[0]["Config"]["Env"]
+    assert not [each for each in variables if each.startswith(("PIP_", "SSL_CERT", "REQUESTS_CA"))]
+
+
+def is_left(name: str, content: bytes, handed_over: list[bytes]) -> bool:
+    """Libraries bring certificates: those of public authorities, and some for tests of their own."""
+    authority = b"-----BEGIN CERTIFICATE-----" in content and "/site-packages/" not in name
+    return authority or content in handed_over or f"/{name}".endswith(("/pip.conf", "/ca.pem"))
 
 
 @pytest.mark.feature("F20")

@@ -37,6 +37,14 @@ def test_streams_and_lag_are_listed(run: Run) -> None:
     assert "pending" in run("streams", "lag").output
 
 
+@pytest.mark.feature("F42")
+def test_what_is_on_rabbitmq_is_told_by_every_service(run: Run) -> None:
+    told = {part["service"]: part for part in read(run("--json", "rabbit", "topology"))}
+    assert {each["name"] for each in told["notifications"]["own"]["exchanges"]} >= {"mobile.broadcast", "mobile.direct"}
+    assert [each["name"] for each in told["orders"]["shared"]["queues"]] == ["sagashop.unroutable"]
+    assert "sagashop.unroutable" in run("rabbit", "topology").output
+
+
 @pytest.mark.feature("F14")
 def test_dead_letters_are_listed_replayed_and_discarded(run: Run, stack: Deployment) -> None:
     def letters() -> list[dict[str, Any]]:

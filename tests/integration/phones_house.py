@@ -120,9 +120,7 @@ class GatewayProcess:
         chosen = house.settings
         env = {
             **os.environ, "PORT": str(self.port), "REDIS_LEDGER_URL": chosen.redis_ledger_url,
-            "REDIS_SESSION_URL": chosen.redis_session_url, "RABBITMQ_URL": chosen.rabbitmq_url,
-            "PHONE_QUEUE_LENGTH": str(chosen.phone_queue_length),
-            "PHONE_QUEUE_EXPIRES_S": str(chosen.phone_queue_expires_s), **settings,
+            "REDIS_SESSION_URL": chosen.redis_session_url, "RABBITMQ_URL": chosen.rabbitmq_url, **settings,
         }  # fmt: skip
         arguments = ["-c", "sagashop/web/gunicorn_conf.py", "-k", "gevent", "--keep-alive", "0"]
         application = ["--worker-connections", "2100", "services.notifications.live:create()"]

@@ -12,14 +12,15 @@ import pytest
 
 from sagashop import keys
 from sagashop.audit.auditor import Auditor
-from sagashop.audit.elsewhere import Elsewhere, Queues
+from sagashop.audit.elsewhere import Elsewhere, Queues, Unroutable
 from sagashop.audit.facts import Check, to_lines
 from sagashop.audit.house import FAILED_JOBS, FAILED_TASKS, House
 from sagashop.audit.receipts import Receipts
 from sagashop.effects import Effects
 from sagashop.jobs.audit import JobsUnderWay
 from sagashop.jobs.queue import JobQueue
-from sagashop.rabbit.layout import work_exchange, work_queue
+from sagashop.rabbit.layout import UNROUTABLE, work_exchange, work_queue
+from sagashop.rabbit.publisher import Outgoing, Publisher
 from sagashop.rabbit.topology import declare
 from sagashop.settings import Settings
 from sagashop.streams.bus import RedisBus
@@ -106,6 +107,32 @@ def test_messages_that_lie_on_rabbitmq_are_counted_in_every_queue_of_the_service
         for each in part.queues:
             channel.queue_delete(each.name)
     assert place.waiting() == 0, "a queue that is not there holds nothing"
+
+
+def test_a_message_with_a_wrong_key_is_confirmed_and_the_audit_fails_until_it_is_gone(
+    rabbit_server: RabbitServer, redis_ledger: str, ledger_server: RedisServer
+) -> None:
+    name = "RabbitMQ: nothing is unroutable"
+    place = Unroutable("orders", rabbit_server.url("orders"))  # as itself: it may not read there
+    rabbit_server.purge([UNROUTABLE])
+    with ledger_server.client() as redis:
+        house = House("orders", redis, [], elsewhere=[place])
+
+        def get(path: str) -> bytes:
+            return msgspec.json.encode(house.open_work()) if "open" in path else b"".join(to_lines(house.facts()))
+
+        def wrong() -> list[str]:
+            return [each.name for each in Auditor(get, ["orders"]).report().wrong]
+
+        assert wrong() == []
+        publisher = Publisher(rabbit_server.url("fulfillment"), "test")
+        publisher.publish([Outgoing(work_exchange("fulfillment"), "fulfillment.bookings", b"{}")])  # raises nothing
+        publisher.close()
+        eventually(lambda: wrong() == [name])
+        assert check(place, name).examples == [f"{UNROUTABLE}: 1 messages"]
+        assert (place.waiting(), house.open_work().quiet) == (0, True), "an audit does not wait for it"
+        rabbit_server.purge([UNROUTABLE])
+        eventually(lambda: wrong() == [])
 
 
 def test_an_absent_rabbitmq_is_told_and_not_waited_for(redis_ledger: str, ledger_server: RedisServer) -> None:

@@ -50,6 +50,14 @@ def test_a_dead_letter_is_shown_mended_and_replayed_once(world: World) -> None:
     assert buy(world.browser(), ("NEW", 1)).json["total_cents"] == 5
 
 
+@pytest.mark.feature("F42")
+def test_what_is_on_rabbitmq_is_told_to_operators_only(world: World) -> None:
+    assert kind(world.browser("c1").get("/admin/orders/rabbit"))[0] == 403
+    told = world.browser("op", "operator").get("/admin/orders/rabbit").json
+    assert {each["name"] for each in told["own"]["exchanges"]} == {"orders.work"}
+    assert told["rights"]["configure"] == r"^(orders\.)"
+
+
 def test_a_dead_letter_is_discarded_once(world: World) -> None:
     operator = world.browser("op", "operator")
     break_something(world, "{")

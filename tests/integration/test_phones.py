@@ -18,7 +18,7 @@ from sagashop.web.websocket import Closed
 from services.notifications.app import create
 from services.notifications.devices import Numbers
 from services.notifications.messages import CHANNEL
-from services.notifications.mobile import device_part
+from services.notifications.mobile import device_part, device_queue
 from services.notifications.phone import Gateway
 from services.notifications.relay import Relay
 from services.notifications.switchboard import Switchboard
@@ -39,16 +39,18 @@ def house(redis_ledger: str, redis_session: str, rabbit_server: RabbitServer) ->
 @pytest.fixture
 def small(redis_ledger: str, redis_session: str, rabbit_server: RabbitServer) -> Iterator[PhonesHouse]:
     """Queues hold three messages."""
-    made = PhonesHouse(redis_ledger, redis_session, rabbit_server, phone_queue_length=3)
-    yield made
+    made = PhonesHouse(redis_ledger, redis_session, rabbit_server)
+    with rabbit_server.settings(PHONE_QUEUE_LENGTH="3"):
+        yield made
     made.clean_up()
 
 
 @pytest.fixture
 def hasty(redis_ledger: str, redis_session: str, rabbit_server: RabbitServer) -> Iterator[PhonesHouse]:
     """Queues go when nobody used them for a second."""
-    made = PhonesHouse(redis_ledger, redis_session, rabbit_server, phone_queue_expires_s=1)
-    yield made
+    made = PhonesHouse(redis_ledger, redis_session, rabbit_server)
+    with rabbit_server.settings(PHONE_QUEUE_EXPIRES_S="1"):
+        yield made
     made.clean_up()
 
 
@@ -155,6 +157,21 @@ def test_a_phone_notices_that_messages_were_dropped_and_fetches_them(
 
 
 @pytest.mark.feature("F40")
+def test_new_limits_hold_for_the_queues_that_are_there(house: PhonesHouse, rabbit_server: RabbitServer) -> None:
+    device = house.register()
+    house.notices(5)
+    house.relay_all()
+    eventually(lambda: house.waiting(device.device_id) == 5)
+    with rabbit_server.settings(PHONE_QUEUE_LENGTH="2"):
+        eventually(lambda: house.waiting(device.device_id) == 2)
+    rabbit_server.purge([device_queue(device.device_id)])
+    with rabbit_server.settings(PHONE_MESSAGE_TTL_S="1"):
+        house.notices(2)
+        house.relay_all()
+        eventually(lambda: house.waiting(device.device_id) == 0)
+
+
+@pytest.mark.feature("F40")
 def test_an_abandoned_queue_goes_and_a_phone_that_comes_late_has_one_again(
     hasty: PhonesHouse, gateway: GatewayProcess
 ) -> None:
@@ -241,7 +258,7 @@ class Mute:
 @pytest.mark.feature("F40")
 def test_a_device_removed_while_its_queue_is_made_anew_leaves_no_queue_behind(house: PhonesHouse) -> None:
     board, socket, device_id = Switchboard(house.settings.rabbitmq_url, 10), Mute(), new_id()
-    part, numbers = device_part(device_id, "c1", house.settings.phone_limits), Numbers(direct=0, broadcast=0)
+    part, numbers = device_part(device_id, "c1"), Numbers(direct=0, broadcast=0)
     Gateway(board, 20).serve(device_id, part, cast(Any, socket), numbers, lambda: False, 60)
     assert socket.codes[0] == 4404
     eventually(lambda: house.waiting(device_id) is None)

@@ -13,7 +13,6 @@ from sagashop.messages import new_id
 from sagashop.rabbit.publisher import Outgoing, Publisher
 from sagashop.rabbit.topology import declare, declare_all
 from services.notifications.mobile import BROADCAST, EXCHANGES, device_part, device_queue
-from services.notifications.settings import Limits
 from tests.integration.phones_house import GatewayProcess, PhoneLine, PhonesHouse
 from tests.rabbit import RabbitServer
 from tests.servers import eventually
@@ -77,9 +76,8 @@ def test_what_is_confirmed_lies_in_every_device_queue_after_the_broker_was_kille
     own_rabbit: Callable[..., RabbitServer],
 ) -> None:
     broker, devices = own_rabbit(), [new_id() for _ in range(100)]
-    limits = Limits(message_ttl_s=3600, length=500, expires_s=3600)
     declare(broker.url(), "test", EXCHANGES)
-    declare_all(broker.url(), "test", [device_part(device, "c1", limits) for device in devices])
+    declare_all(broker.url(), "test", [device_part(device, "c1") for device in devices])
     publisher = Publisher(broker.url(), "test")
     publisher.publish([Outgoing(BROADCAST, "", b"{}") for _ in range(25)])
     broker.kill()

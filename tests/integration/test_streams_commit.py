@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis.exceptions import ResponseError
 
 from contracts.orders import Item, ReserveStock
 from contracts.storefront import Activity, ProductPriced
@@ -18,6 +19,8 @@ from sagashop.bus import GuardFailed
 from sagashop.effects import FOREVER, Add, Below, ClearTimer, Drop, Effects, Expect, Guard, Put, SetTimer, Write
 from sagashop.handlers import Handlers
 from sagashop.messages import Catalogue
+from sagashop.rabbit.fence import Fence
+from sagashop.streams.commit import straight
 from sagashop.worker import Worker
 from services.fulfillment.handlers import make_handlers as fulfillment
 from services.fulfillment.settings import FulfillmentSettings
@@ -142,11 +145,14 @@ DECISIONS = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("behind", ["the pending entries", "a set"])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(decisions=st.lists(DECISIONS, min_size=1, max_size=8), again=st.integers(0, 7))
-def test_a_batch_leaves_what_its_decisions_leave_one_by_one(toy: Toy, decisions: list[Effects], again: int) -> None:
+def test_a_batch_leaves_what_its_decisions_leave_one_by_one(
+    toy: Toy, behind: str, decisions: list[Effects], again: int
+) -> None:
     """Although what commutes is gathered: sums, timers, acknowledgements. One entry comes twice."""
-    outcomes = []
+    outcomes, fence = [], Fence("toy", toy.redis, straight)
     for together in (True, False):
         toy.redis.delete(row("a"), row("b"), keys.deadlines("toy"))
         inbox = toy.inbox("toy-1")
@@ -155,12 +161,17 @@ def test_a_batch_leaves_what_its_decisions_leave_one_by_one(toy: Toy, decisions:
         decided = [(delivery, effects, "") for delivery, effects in zip(deliveries, decisions, strict=True)]
         decided.append((deliveries[again % len(decisions)], Effects(write=[Add(row("a"), "n", 1)]), ""))
         calls = [decided] if together else [[each] for each in decided]
-        conflicts = [delivery for call in calls for delivery in inbox.commit(call)]
-        left: Any = toy.redis.xpending_range(COMMANDS, "toy", "-", "+", 20)
+        if behind == "a set":
+            conflicts = [delivery for call in calls for delivery in fence.commit(call, "toy-1")[1]]
+            settled = {delivery.entry for delivery in deliveries if toy.redis.zscore(keys.fence("toy"), delivery.entry)}
+        else:
+            conflicts = [delivery for call in calls for delivery in inbox.commit(call)]
+            left: Any = toy.redis.xpending_range(COMMANDS, "toy", "-", "+", 20)
+            settled = {delivery.entry for delivery in deliveries} - {entry["message_id"] for entry in left}
         places = {delivery.entry: place for place, delivery in enumerate(deliveries)}
         outcomes.append((
             [places[delivery.entry] for delivery in conflicts],
-            [places[entry["message_id"]] for entry in left],
+            {places[entry] for entry in settled},
             [(toy.row(name), toy.redis.ttl(row(name)) > 0) for name in ("a", "b")],
             sorted(map(str, toy.redis.zrange(keys.deadlines("toy"), 0, -1))),
         ))  # fmt: skip
@@ -168,12 +179,31 @@ def test_a_batch_leaves_what_its_decisions_leave_one_by_one(toy: Toy, decisions:
     assert outcomes[0] == outcomes[1]
 
 
-def test_a_field_that_is_no_number_spoils_its_own_commit_alone(toy: Toy) -> None:
+def test_an_error_half_way_makes_a_dead_letter_of_this_entry_alone_and_repeats_nothing(toy: Toy) -> None:
     toy.redis.hset(row("bad"), "n", "none")
-    toy.tell(Count("a"), Count("bad"), Count("a"))
-    toy.work()
-    assert (toy.row("a"), toy.row("bad")) == ({"n": "2"}, {"n": "none"})
-    assert toy.pending() == 1, "it is tried again, and nobody else with it"
+    toy.tell(*(Count("unused") for _ in range(3)))
+    inbox = toy.inbox("toy-1")
+    fine, bad = Effects(write=[Add(row("a"), "n", 1)]), Effects(write=[Add(row("a"), "n", 10), Add(row("bad"), "n", 1)])
+    deliveries = inbox.read(10, 5)
+    decided = [(delivery, effects, "") for delivery, effects in zip(deliveries, [fine, bad, fine], strict=True)]
+    for _ in range(2):
+        assert inbox.commit(decided) == []
+    assert (toy.row("a"), toy.row("bad")) == ({"n": "12"}, {"n": "none"}), "what it had written stays, and comes once"
+    (letter,) = toy.letters.page()
+    assert (letter.entry, toy.pending()) == (deliveries[1].entry, 0)
+    assert "half committed" in letter.reason
+    assert "not an integer" in letter.reason
+
+
+def test_sums_that_cannot_be_written_in_the_end_are_not_done_twice(toy: Toy) -> None:
+    toy.tell(*(Count("unused") for _ in range(2)))
+    inbox = toy.inbox("toy-1")
+    most = Add(row("a"), "n", 2**62)
+    decided = [(delivery, Effects(write=[most, Add(row("b"), "n", 1)]), "") for delivery in inbox.read(10, 5)]
+    with pytest.raises(ResponseError, match="overflow"):
+        inbox.commit(decided)
+    assert inbox.commit(decided) == []
+    assert (toy.row("a"), toy.row("b"), toy.pending()) == ({"n": str(2**62)}, {"n": "2"}, 0)
 
 
 def test_two_workers_on_one_row_lose_no_move(toy: Toy) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -15,7 +16,9 @@ from deploy.walls_rabbit import PARTS, definitions, everything, password_variabl
 from sagashop.rabbit.events import EVENTS, inbox_queue
 from sagashop.rabbit.layout import dead_queue, work_exchange
 from sagashop.rabbit.topology import Mismatch, declare
+from services.notifications.mobile import BROADCAST, DIRECT, device_part
 from tests.rabbit import RabbitServer
+from tests.servers import eventually
 
 pytestmark = pytest.mark.feature("F33")
 ACCESS_REFUSED = 403
@@ -47,26 +50,27 @@ class Visitor:
 
 
 @pytest.fixture(params=list(PARTS))
-def visitor(rabbit_server: RabbitServer, request: pytest.FixtureRequest) -> Any:
-    made = Visitor(rabbit_server, request.param)
+def visitor(emptied_rabbit: RabbitServer, request: pytest.FixtureRequest) -> Iterator[tuple[str, Visitor]]:
+    made = Visitor(emptied_rabbit, request.param)
     yield request.param, made
     made.close()
 
 
 def test_a_service_publishes_only_what_is_its_own_and_what_it_tells(visitor: tuple[str, Visitor]) -> None:
     service, who = visitor
-    open_to = {f"{service}.events", f"{service}.behaviour", *WALLS[service].tells}
-    wrong = [
-        channel
-        for channel in CHANNELS
-        if who.may("basic_publish", EVENTS, f"{channel}.NobodyHearsThis", b"", mandatory=True) != (channel in open_to)
-        and not channel.endswith(".commands")
-    ]
-    told = {c for c in CHANNELS if c.endswith(".commands") and c in open_to}
-    refused = [c for c in CHANNELS if c.endswith(".commands") and c not in open_to]
-    assert wrong == []
-    assert told == set(WALLS[service].tells)
-    assert [c for c in refused if who.may("basic_publish", EVENTS, f"{c}.X", b"")] == []
+    done = {c for c in CHANNELS if who.may("basic_publish", EVENTS, f"{c}.OnTrial", b"", mandatory=True)}
+    assert done == {f"{service}.events", f"{service}.behaviour", *WALLS[service].tells}
+
+
+def test_orders_alone_sends_commands_and_they_arrive(emptied_rabbit: RabbitServer) -> None:
+    sent = set()
+    for service in PARTS:
+        who = Visitor(emptied_rabbit, service)
+        sent |= {(service, to) for to in PARTS if who.may("basic_publish", EVENTS, f"{to}.commands.OnTrial", b"")}
+        who.close()
+    assert sent == {("orders", "payments"), ("orders", "fulfillment")}
+    wanted = {service: int(service in ("payments", "fulfillment")) for service in PARTS}
+    eventually(lambda: {service: emptied_rabbit.depth(inbox_queue(service)) for service in PARTS} == wanted)
 
 
 def test_a_service_binds_its_queue_only_to_what_it_hears(visitor: tuple[str, Visitor]) -> None:
@@ -95,6 +99,43 @@ def test_a_service_reads_writes_and_declares_only_what_begins_with_its_name(visi
         assert who.may("queue_delete", f"{owner}.trial") == mine
         assert who.may("exchange_declare", f"{owner}.trial.exchange") == mine
         assert who.may("exchange_delete", f"{owner}.trial.exchange") == mine
+
+
+@pytest.fixture
+def device(rabbit_server: RabbitServer) -> Iterator[str]:
+    """The queue of a phone, declared by who owns it, with a message in it."""
+    part = device_part("on-trial", "customer-on-trial")
+    declare(rabbit_server.url("notifications"), "test", part)
+    queue = part.queues[0].name
+    with rabbit_server.channel("notifications") as channel:
+        channel.basic_publish(DIRECT, "on-trial", b"private")
+    eventually(lambda: rabbit_server.depth(queue) == 1)
+    yield queue
+    with rabbit_server.channel() as channel:
+        channel.queue_delete(queue)
+
+
+def test_nobody_but_notifications_reaches_phones(visitor: tuple[str, Visitor], device: str) -> None:
+    service, who = visitor
+    mine = service == "notifications"
+    for exchange in (BROADCAST, DIRECT):
+        assert who.may("basic_publish", exchange, "on-trial", b"") == mine
+        assert who.may("queue_bind", device, exchange, "another") == mine
+        assert who.may("queue_bind", inbox_queue(service), exchange, "on-trial") == mine, "to listen to phones"
+        if mine:
+            who.may("queue_unbind", inbox_queue(service), exchange, "on-trial")
+        trick = {"x-dead-letter-exchange": exchange}
+        assert who.may("queue_declare", f"{service}.trick", arguments=trick) == mine
+        assert who.may("queue_delete", f"{service}.trick")
+        assert mine or not who.may("exchange_delete", exchange)
+    assert who.may("basic_get", device, auto_ack=False) == mine
+    assert who.may("basic_consume", device, lambda *_: None) == mine
+    assert who.may("queue_declare", "mobile.device.of-another") == mine
+    assert who.may("exchange_declare", "mobile.another") == mine
+    assert who.may("exchange_delete", "mobile.another") == mine
+    assert who.may("queue_delete", "mobile.device.of-another") == mine
+    assert who.may("queue_purge", device) == mine
+    assert who.may("queue_delete", device) == mine
 
 
 def test_a_service_may_not_go_round_the_walls(visitor: tuple[str, Visitor]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +18,7 @@ from deploy.local.processes import IDLE, LATER, SOON, Process, table
 from deploy.local.service_env import LOGINS, SERVER_SECRETS
 from deploy.setup import files
 from deploy.walls import WALLS, servers_of
-from deploy.walls_rabbit import PARTS
+from deploy.walls_rabbit import LIMITS, PARTS
 from sagashop.dotenv import parse
 from sagashop.settings import Settings, describe
 from services.fulfillment.settings import FulfillmentSettings
@@ -53,6 +56,30 @@ def mentioned(part: object) -> set[str]:
     named = set(re.findall(r"\$\{([A-Z_]+)", text))
     return named | {name for name, value in (part.get("environment") or {}).items() if value is None} if isinstance(
         part, dict) else named  # fmt: skip
+
+
+@pytest.mark.parametrize("profiles", [(), ("--profile", "*")], ids=["without profiles", "with every profile"])
+def test_compose_itself_finds_nothing_wrong_with_the_file(tmp_path: Path, profiles: tuple[str, ...]) -> None:
+    dotenv.ensure(tmp_path / ".env")
+    shell = {name: value for name, value in os.environ.items() if name not in EXAMPLE and "COMPOSE" not in name}
+    without_engine = {**shell, "DOCKER_HOST": f"unix://{tmp_path}/nobody-listens"}
+    if not plugin_is_there(without_engine):
+        pytest.skip("the Compose plugin of Docker is not installed; deploy/offline/engine.sh fetches it")
+    where = ("--project-directory", str(dotenv.REPO), "--env-file", str(tmp_path / ".env"))
+    done = compose(without_engine, *where, *profiles, "config", "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def plugin_is_there(env: dict[str, str]) -> bool:
+    try:
+        return compose(env, "version").returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def compose(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["docker", "compose", *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
 
 
 @each_service
@@ -129,7 +156,8 @@ def test_a_process_is_told_what_the_local_mode_tells_it(process: Process) -> Non
 
 
 @each_process
-def test_a_process_gives_way_as_in_the_local_mode(process: Process) -> None:
+def test_a_process_that_may_come_later_has_a_smaller_share_of_the_processors(process: Process) -> None:
+    """Compose knows no processor that is idle: what the local mode runs only then has the smallest share."""
     shares = {0: 1024, SOON: 512, LATER: 64, IDLE: 64}
     assert container(process).get("cpu_shares", 1024) == shares[process.nice]
 
@@ -179,7 +207,7 @@ def test_servers_are_told_no_secret_of_a_service() -> None:
 
 
 def test_setup_and_databases_together_are_told_all_they_render() -> None:
-    assert set(files.NEEDED) == SERVICES["setup"]["environment"].keys()
+    assert {*files.NEEDED, *LIMITS} == SERVICES["setup"]["environment"].keys()
     assert mentioned(SERVICES["databases"]) == {"MYSQL_ROOT_PASSWORD", "COMPOSE_PROJECT_NAME"} | {
         f"MYSQL_PASSWORD_{service.upper()}" for service in SQL_SERVICES
     }

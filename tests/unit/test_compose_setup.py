@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -51,6 +52,19 @@ def test_writing_again_changes_nothing_and_a_changed_limit_changes_one_file_and_
     files.write(config, env | {"RATE_GENERAL": "1r/s"})
     assert capsys.readouterr().out.split() == ["setup:", "1", "files", "changed", "nginx/rendered/limits.conf"]
     assert (config / "nginx/version").read_text() != version
+
+
+def test_a_changed_limit_of_phones_changes_rabbitmqs_policy_and_says_that_it_is_read_at_start(
+    config: Path, env: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    files.write(config, env)
+    capsys.readouterr()
+    files.write(config, env | {"PHONE_QUEUE_LENGTH": "7"})
+    assert "docker compose restart rabbitmq" in capsys.readouterr().out
+    (policy,) = json.loads((config / "rabbitmq/definitions.json").read_text())["policies"]
+    assert (policy["pattern"], policy["definition"]["max-length"]) == (r"^mobile\.device\.", 7)
+    with pytest.raises(StackError, match="PHONE_QUEUE_LENGTH"):
+        files.write(config, env | {"PHONE_QUEUE_LENGTH": "many"})
 
 
 def test_a_server_finds_only_its_own_secrets_in_its_volume(config: Path, env: dict[str, str]) -> None:
@@ -103,7 +117,7 @@ def test_nginx_accepts_what_is_written_whoever_runs(config: Path, env: dict[str,
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def upstreams(folder: Path, there: dict[str, list[str]], leaving: str = "") -> str:
+def upstreams(folder: Path, there: dict[str, list[str]], leaving: str = "", version: str = "1.30.1") -> str:
     """What the script writes when Docker's DNS knows these containers, up to the moment that it becomes Nginx."""
     answers = "\n".join(
         f"{address} {kind} {service if kind == 'STREAM' and first else ''}"
@@ -111,7 +125,9 @@ def upstreams(folder: Path, there: dict[str, list[str]], leaving: str = "") -> s
         for first, address in zip([True] + [False] * len(addresses), addresses, strict=False)
         for kind in ("STREAM", "DGRAM", "RAW")
     )
-    env = programs(folder / "bin", getent=f"cat <<'END'\n{answers}\nEND", nginx="echo nginx version: nginx/1.30.1 >&2")
+    env = programs(
+        folder / "bin", getent=f"cat <<'END'\n{answers}\nEND", nginx=f"echo nginx version: nginx/{version} >&2"
+    )
     (folder / "run").mkdir(exist_ok=True)
     (folder / "run/leaving").write_text(leaving)
     script = SCRIPT.read_text().replace("refresh &", "")
@@ -136,10 +152,19 @@ def test_a_service_that_nobody_runs_is_an_upstream_that_refuses_at_once(config: 
     assert text.count("server 127.0.0.255:8000;") == len(UPSTREAMS) - 1
 
 
-def test_idle_clients_are_kept_through_a_reload_where_nginx_can(config: Path, env: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        *((version, "") for version in ("1.22.1", "1.26.3 \\(Debian\\)", "1.27.3")),
+        *((version, "keepalive_min_timeout 10s;\n") for version in ("1.27.4", "1.28.0", "1.30.1", "2.0.0")),
+    ],
+)
+def test_idle_clients_are_kept_through_a_reload_where_nginx_can(
+    config: Path, env: dict[str, str], version: str, told: str
+) -> None:
     files.write(config, env)
-    upstreams(config / "nginx", {})
-    assert (config / "nginx/run/keepalive.conf").read_text() == "keepalive_min_timeout 10s;\n"
+    upstreams(config / "nginx", {}, version=version)
+    assert (config / "nginx/run/keepalive.conf").read_text() == told
 
 
 def test_settings_of_pip_reach_the_build_and_go_when_they_are_gone(tmp_path: Path) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.walls_rabbit import PARTS, everything
+from deploy.walls_rabbit import PARTS, allowed, everything
 from sagashop.rabbit.diagram import mermaid
 from sagashop.rabbit.events import EVENTS, bus_part
+from sagashop.rabbit.rights import needed
 from sagashop.rabbit.topology import Queue, Topology
+from services.notifications.settings import NotificationsSettings
+from services.notifications.topology import with_a_phone
 from tests.readme import blocks, read
 from tests.unit.test_readmes import HANDLERS
 
@@ -16,7 +19,8 @@ pytestmark = pytest.mark.feature("F42")
 
 def test_the_diagram_in_the_docs_is_drawn_from_the_code() -> None:
     (drawn,) = blocks(read("docs/rabbitmq.md"), "mermaid")
-    assert drawn == mermaid(everything()), "write mermaid(everything()) into docs/rabbitmq.md"
+    whole = everything() + with_a_phone(NotificationsSettings().phone_limits)
+    assert drawn == mermaid(whole), "write mermaid(whole) into docs/rabbitmq.md"
 
 
 @pytest.mark.parametrize("service", HANDLERS)
@@ -26,6 +30,11 @@ def test_each_service_hears_the_types_it_handles(service: str) -> None:
     heard = {f"{t.channel}.{t.__name__}" for t in types if not t.channel.startswith(f"{service}.")}
     assert bound - {f"{service}.commands.#"} == heard
     assert (f"{service}.commands.#" in bound) == any(t.channel == f"{service}.commands" for t in types)
+
+
+@pytest.mark.parametrize("service", PARTS)
+def test_the_table_opens_to_a_service_what_its_topology_needs_and_no_more(service: str) -> None:
+    assert needed(service, PARTS[service]) == allowed(service), "deploy/walls.py, and topology.py of the service"
 
 
 def test_every_queue_of_the_shop_keeps_its_dead_letters_and_names_its_limit() -> None:
