@@ -59,12 +59,12 @@ WALLS: Mapping[str, Wall] = {
 }
 
 # Commands by what they are for. A command of a newer Redis must not stand here: an older one would not start.
-ROWS = "hget hgetall hset hincrby expire persist del exists set get"
+ROWS = "hget hgetall hmget hset hincrby expire persist del exists set get"
 TIMERS = "zadd zrem zrange zcard zscore zremrangebyscore"
 STREAMS = "xadd xread xrange xrevrange xlen xdel xtrim xgroup|setid xinfo|stream xinfo|consumers memory|usage"
 GROUPS = "xgroup|create xreadgroup xpending xclaim xack xinfo|groups"
 HEARING = f"{GROUPS} xrange"  # xrange: timers wait for replies that nobody has read yet (due.lua)
-JOBS = "hmget hdel rpush lpush lmove blmove rpop lrem lrange llen"  # beside those on rows and on timers
+JOBS = "hdel rpush lpush lmove blmove rpop lrem lrange llen"  # beside those on rows and on timers
 CARTS = "hget hgetall hmget hkeys hlen hset hsetnx hdel hincrby expire get set del"
 KEEPING = "hget hgetall hset del rename pexpireat zadd zrem zremrangebyscore zrange"
 LOOKING_UP = "hget hgetall pexpireat"  # a look-up prolongs a session, and changes nothing in it

@@ -117,6 +117,13 @@ class Bus(Protocol):
             Unavailable: the server does not answer.
         """
 
+    def pick(self, key: str, fields: Sequence[str]) -> list[str | None]:
+        """Some fields of a large hash, in their order; None where there is no such field.
+
+        Raises:
+            Unavailable: the server does not answer.
+        """
+
     def publish(self, envelopes: Sequence[Envelope]) -> None:
         """Append messages to their channels, all or none: at least once, since the caller repeats after a lost answer.
 

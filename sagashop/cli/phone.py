@@ -8,43 +8,22 @@ import ssl
 import time
 from collections import Counter
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any
 
 from simple_websocket import AioClient, ConnectionClosed
 from simple_websocket import ConnectionError as NotConnected
 
+from sagashop.cli.phone_memory import Memory
 from sagashop.cli.traffic import Buyer
 from sagashop.errors import SagashopError
 
 PATHS = {"direct": "/api/notifications/mine", "broadcast": "/api/notifications/broadcasts"}
 """The two sequences of messages, and where a gap in each is filled."""
 CATCH_UP_S = 3.0
-"""What waits comes within this time of connecting. What has not come by then is fetched."""
+"""Nothing came for so long, so nothing waits. What the greeting named and has not come is fetched."""
 CONNECT_WITHIN_S = 10.0
 LONGEST_PAUSE_S = 4.0
 Message = dict[str, Any]
-Verdict = Literal["new", "repeated", "gap"]
-
-
-class Memory:
-    """What a phone remembers of one sequence: the last number up to which it has everything."""
-
-    def __init__(self, since: int) -> None:
-        self.since = self.seen = since
-        self.numbers = Counter[int]()
-
-    def judge(self, number: int) -> Verdict:
-        """Numbers have no holes: the next one is new, a lower one was here before, a higher one tells of a gap."""
-        if number <= self.seen:
-            return "repeated"
-        return "new" if number == self.seen + 1 else "gap"
-
-    def take(self, number: int) -> None:
-        self.numbers[number] += 1
-        self.seen = max(self.seen, number)
-
-    def missing(self, latest: int) -> int:
-        return sum(number not in self.numbers for number in range(self.since + 1, latest + 1))
 
 
 class Phone:
@@ -56,7 +35,7 @@ class Phone:
         self.online = asyncio.Event()
         self.tally = Counter[str]()
         self._hello: Message = {}
-        self._hello_s = 0.0
+        self._heard_s = 0.0
 
     async def run(self) -> None:
         """Connect whenever on line, until cancelled. Who cannot connect tries again, slower and slower."""
@@ -88,37 +67,34 @@ class Phone:
 
     async def _hear(self, socket: Any, frame: Message) -> None:
         if "hello" in frame:
-            self._hello, self._hello_s = frame["hello"], time.monotonic()
-            return
-        message = frame["message"]
-        memory = self.memory[message["kind"]]
-        verdict = memory.judge(message["number"])
-        if verdict == "gap":
-            await self._fetch(message["kind"])
-            verdict = memory.judge(message["number"])  # new only where the last fifty do not reach so far back
-        if verdict == "repeated":
-            self.tally["repeated"] += 1
+            self._hello = frame["hello"]
         else:
-            memory.take(message["number"])
-            self.tally[f"{message['kind']} received"] += 1
-        if self.online.is_set():  # who drops out just here has it, and gets it again
-            await socket.send(json.dumps({"ack": frame["tag"]}))
+            message = frame["message"]
+            kind, number = message["kind"], message["number"]
+            await self._fetch(kind, number - 1)
+            self.tally[f"{kind} {'received' if self.memory[kind].hear(number) else 'repeated'}"] += 1
+            if self.online.is_set():  # who drops out just here has it, and gets it again
+                await socket.send(json.dumps({"ack": frame["tag"]}))
+        self._heard_s = time.monotonic()
 
     async def _look(self) -> None:
         """Nothing comes: then what the greeting named is here, or must be fetched."""
-        if self._hello and time.monotonic() - self._hello_s > CATCH_UP_S:
-            behind = [kind for kind, memory in self.memory.items() if memory.seen < self._hello[kind]]
-            self._hello = {}
-            for kind in behind:
-                await self._fetch(kind)
+        if time.monotonic() - self._heard_s > CATCH_UP_S:
+            for kind, newest in self._hello.items():
+                await self._fetch(kind, newest)
 
-    async def _fetch(self, kind: str) -> None:
-        memory = self.memory[kind]
-        answer = await asyncio.to_thread(_locked_get, self._buyer, PATHS[kind], memory.seen)
-        for message in reversed(answer["items"]):
-            if message["number"] > memory.seen:
-                memory.take(message["number"])
-                self.tally[f"{kind} fetched"] += 1
+    async def _fetch(self, kind: str, last: int) -> None:
+        """Ask for what is gone from the queue, up to this number, page by page; what does not come is missing.
+
+        What a page has beyond it still waits in the queue, and is left to come from there.
+        """
+        memory, more = self.memory[kind], True
+        while more and memory.top < last:
+            items = (await asyncio.to_thread(_locked_get, self._buyer, PATHS[kind], memory.top))["items"]
+            wanted = [message["number"] for message in reversed(items) if message["number"] <= last]
+            self.tally[f"{kind} fetched"] += sum(map(memory.hear, wanted))
+            more = bool(wanted)
+        memory.pass_over(last)
 
 
 class Socket(AioClient):  # type: ignore[misc]

@@ -15,6 +15,7 @@ import click
 
 from sagashop.cli.context import Context, context, table
 from sagashop.cli.phone import PATHS, Phone
+from sagashop.cli.phone_memory import missing_words
 from sagashop.cli.shop import Shop
 from sagashop.cli.traffic import Buyer, products, sign_up_many
 from sagashop.errors import SagashopError
@@ -22,6 +23,8 @@ from sagashop.messages import new_id
 
 PER_CUSTOMER = 10
 SETTLE_WITHIN_S = 90.0
+COUNTS = ("sent", "received", "fetched", "repeated", "missing")
+"""Of each kind of messages: sent = received + fetched + missing. What came again, and was dropped, is repeated."""
 AT_ONCE = 8
 """Requests of the simulator at a time; it measures nobody's speed."""
 
@@ -44,9 +47,9 @@ def phones(ctx: Context, count: int, offline: int, churn: float, seconds: float,
     buyers = sign_up_many(ctx.url, -(-count // PER_CUSTOMER), "Phone Owner")
     plan = Plan(offline / 100, churn, seconds, orders, broadcasts, random.Random(seed))  # noqa: S311 - traffic
     told = asyncio.run(Crowd(buyers, count, ctx.operator(), products(ctx.url), plan).run())
-    columns = ["messages", "sent #", "received #", "fetched over HTTP #", "missing #"]
-    rows = [[kind, *(told[f"{kind} {what}"] for what in ("sent", "received", "fetched", "missing"))] for kind in PATHS]
-    title = f"{count} phones, {told['connected']} connections; {told['repeated']} messages came again and were dropped"
+    columns = ["messages", "sent #", "received by WebSocket #", "fetched over HTTP #", "repeated #", "missing #"]
+    rows = [[kind, *(told[f"{kind} {what}"] for what in COUNTS)] for kind in PATHS]
+    title = f"{count} phones, {told['connected']} connections. {missing_words(told['missing'])}"
     ctx.show(dict(told), table(title, columns, rows))
     sys.exit(1 if told["missing"] else 0)
 
@@ -142,14 +145,15 @@ class Crowd:
         return dict(await asyncio.gather(*map(ask, self._buyers)))
 
     def _told(self, latest: dict[int, dict[str, int]]) -> Counter[str]:
-        told = Counter[str]()
+        told = Counter[str]({f"{kind} {what}": 0 for kind in PATHS for what in COUNTS})
         for buyer, phone in self._phones:
             told.update(phone.tally)
             for kind, memory in phone.memory.items():
                 newest = latest[id(buyer)][kind]
                 told[f"{kind} sent"] += newest - memory.since
-                told[f"{kind} missing"] += memory.missing(newest)
-        told["missing"] = sum(told[f"{kind} missing"] for kind in PATHS)
+                told[f"{kind} missing"] += memory.missing + max(0, newest - memory.top)
+        for what in ("repeated", "missing"):
+            told[what] = sum(told[f"{kind} {what}"] for kind in PATHS)
         return told
 
     async def _ask(self, buyer: Buyer, question: Any) -> Any:

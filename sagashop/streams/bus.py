@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
@@ -77,6 +77,12 @@ class RedisBus:
     def load(self, wanted: Sequence[str]) -> Rows:
         try:
             return load_rows(self.redis, wanted)
+        except RedisError as error:
+            raise Unavailable("redis-ledger does not answer") from error
+
+    def pick(self, key: str, fields: Sequence[str]) -> list[str | None]:
+        try:
+            return cast(list[str | None], self.redis.hmget(key, list(fields)))
         except RedisError as error:
             raise Unavailable("redis-ledger does not answer") from error
 

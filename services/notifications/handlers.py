@@ -17,11 +17,11 @@ from sagashop.effects import NOTHING, Command, Effects, Emission, Expect, Put, R
 from sagashop.handlers import Handlers
 from sagashop.messages import Envelope, encode
 from sagashop.saga import Status
-from services.notifications import store
+from services.notifications import ring, store
 from services.notifications.domain import WORDS, OrderEvent
 from services.notifications.letters import letters_about, password_changed, welcome
 from services.notifications.messages import Tell
-from services.notifications.store import COUNT, KEPT, PHONES, Customer, Notice
+from services.notifications.store import COUNT, PHONES, Customer, Notice
 
 PAYMENT_DECLINED = "payment declined"
 NEW_MS = 24 * 3600 * 1000
@@ -38,7 +38,7 @@ class Postbox(NamedTuple):
 
 
 def write_down(envelope: Envelope, postbox: Postbox) -> Effects:
-    """Add a notice; it takes the place of the fiftieth before it. The count guards against two workers at one place.
+    """Add a notice; it takes the place of the thousandth before it. The count guards against two workers at one place.
 
     The guard on the phones makes a device that is registered meanwhile count: it hears of every notice after the one
     that its registration saw, or of that one and all after it.
@@ -60,7 +60,7 @@ def write_down(envelope: Envelope, postbox: Postbox) -> Effects:
         write=[
             Put(count, {COUNT: number}),
             Put(told, {name: number}, ttl_s=store.KEEP_TOLD_S),
-            Put(store.notices_key(event.customer_id), {str(number % KEPT): encode(notice)}),
+            Put(store.notices_key(event.customer_id), {ring.slot(number): encode(notice)}),
         ],
         jobs=list(letters_about(event, payment_declined=PAYMENT_DECLINED in postbox.told)),
     )

@@ -37,9 +37,9 @@ class NewBroadcast(Input, frozen=True, kw_only=True):
 
 
 class After(Input, frozen=True, kw_only=True):
-    """`after`: the last number that is known already."""
+    """`after`: the last number that is known already. The first page after it is given, without it the newest."""
 
-    after: Number = 0
+    after: Number | None = None
 
 
 class BroadcastList(Struct, frozen=True, kw_only=True):
@@ -94,8 +94,10 @@ def broadcasts(desk: Broadcasts) -> Blueprint:
     @routes.get("/api/notifications/broadcasts")
     @accepts(query=After, answers=BroadcastList, problems=[NotLoggedIn, Unavailable])
     def missed(query: After) -> Answer:
-        """The last 100, or those of them after a number: what a phone fetches that has noticed a gap."""
+        """The last 100; or, page by page, those of the last 1,000 after a number: a phone that has noticed a gap
+        fetches them.
+        """
         require_login()
-        return BroadcastList(items=desk.after(query.after))
+        return BroadcastList(items=desk.page(query.after))
 
     return routes

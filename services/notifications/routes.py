@@ -68,7 +68,9 @@ def notices(bus: Bus) -> Blueprint:
     @routes.get("/api/notifications/mine")
     @accepts(query=After, answers=Notices, problems=[NotLoggedIn])
     def mine(query: After) -> Answer:
-        """The last 50, or those of them after a number: what a phone fetches that has noticed a gap."""
+        """The last 50; or, page by page, those of the last 1,000 after a number: a phone that has noticed a gap
+        fetches them.
+        """
         return Notices(items=notices_of(bus, require_login().user_id, query.after))
 
     return routes

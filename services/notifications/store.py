@@ -1,22 +1,22 @@
-"""The notices of a customer: the last fifty, in one hash that is used as a ring. So are the broadcasts. And where
+"""The notices of a customer: the last thousand, in one hash that is used as a ring. So are the broadcasts. And where
 letters and phones of a customer are found."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 
 import msgspec
 
 from sagashop.bus import Bus
 from sagashop.keys import own
+from services.notifications import ring
 
 SERVICE = "notifications"
-KEPT = 50
+PAGE = 50
+"""Notices in one answer."""
 KEEP_TOLD_S = 24 * 3600
 
 COUNT, PHONES = "count", "phones"
-KEPT_BROADCASTS = 100
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ _decode = msgspec.json.Decoder(Notice).decode
 
 
 def notices_key(customer_id: str) -> str:
-    """Hash, a ring: notice n as JSON in field n modulo 50. It is written without being read."""
+    """Hash, a ring: notice n as JSON in field n modulo 1,000. It is written without being read."""
     return own(SERVICE, "notices", customer_id)
 
 
@@ -61,7 +61,7 @@ class Broadcast(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def broadcasts_key() -> str:
-    """Hash, a ring: broadcast n as JSON in field n modulo 100."""
+    """Hash, a ring: broadcast n as JSON in field n modulo 1,000."""
     return own(SERVICE, "broadcasts")
 
 
@@ -112,17 +112,12 @@ def newsletter_key(newsletter_id: str) -> str:
     return own(SERVICE, "newsletter", newsletter_id)
 
 
-def notices_in(row: Mapping[str, str]) -> list[Notice]:
-    """The kept notices, newest first."""
-    notices = [_decode(text) for text in row.values()]
-    return sorted(notices, key=lambda notice: -notice.number)
-
-
-def notices_of(bus: Bus, customer_id: str, after: int = 0) -> list[Notice]:
-    """The kept notices of a customer that are newer than number `after`, newest first.
+def notices_of(bus: Bus, customer_id: str, after: int | None = None) -> list[Notice]:
+    """A page of the kept notices of a customer, newest first: the newest ones, or the first after a number.
 
     Raises:
         Unavailable: Redis does not answer.
     """
-    key = notices_key(customer_id)
-    return [notice for notice in notices_in(bus.load([key])[key]) if notice.number > after]
+    count = count_key(customer_id)
+    newest = int(bus.load([count])[count].get(COUNT, 0))
+    return ring.read(bus, notices_key(customer_id), ring.page(newest, after, PAGE), _decode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -10,8 +11,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import pika
 import pytest
 import requests
@@ -21,9 +23,12 @@ from simple_websocket import ConnectionError as NotConnected
 from contracts.orders import OrderPlaced
 from sagashop import keys, redis_clients
 from sagashop.bus import connect_bus
+from sagashop.cli.phone import Phone
+from sagashop.cli.traffic import Buyer
 from sagashop.messages import new_id
 from sagashop.sessions import Role, Sessions
 from sagashop.web.auth import COOKIE
+from services.notifications.app import create
 from services.notifications.broadcasts import Broadcasts
 from services.notifications.devices import Device, Devices
 from services.notifications.handlers import make_handlers
@@ -31,7 +36,6 @@ from services.notifications.messages import CHANNEL
 from services.notifications.mobile import device_queue
 from services.notifications.relay import Relay
 from services.notifications.settings import NotificationsSettings
-from services.notifications.store import notices_of
 from tests.integration.rigs import sealed, working
 from tests.rabbit import RabbitServer
 from tests.servers import eventually, free_port
@@ -69,10 +73,6 @@ class PhonesHouse:
             ]
             self.bus.publish(sealed(placed))
             eventually(lambda: self.devices.numbers(customer_id).direct == had + count, PATIENCE_S)
-
-    def fetch(self, customer_id: str, after: int) -> list[int]:
-        """The numbers that a phone gets over HTTP."""
-        return sorted(notice.number for notice in notices_of(self.bus, customer_id, after))
 
     @property
     def outbox(self) -> int:
@@ -127,8 +127,12 @@ class GatewayProcess:
         self.process = subprocess.Popen([sys.executable, "-m", "gunicorn", *arguments, *application], cwd=HERE, env=env)
         eventually(self._ready, 60)
 
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def url(self, device_id: str) -> str:
-        return f"http://127.0.0.1:{self.port}/api/notifications/devices/{device_id}/socket"
+        return f"{self.address}/api/notifications/devices/{device_id}/socket"
 
     def connect(self, device_id: str, user_id: str = "c1", token: str = "", **headers: str) -> PhoneLine:
         return PhoneLine(self.url(device_id).replace("http", "ws"), token or self.house.token(user_id), headers)
@@ -138,6 +142,21 @@ class GatewayProcess:
         with pytest.raises(NotConnected) as refused:
             self.connect(device_id, user_id, token, **headers)
         return int(refused.value.status_code)
+
+    def live_through(self, device: Device, last: int) -> Phone:
+        """A phone of the simulator at this gateway, until it has settled all notices up to the last one."""
+        phone = Phone(Buyer(cast(Any, Door(self))), msgspec.to_builtins(device))
+        phone.online.set()
+
+        async def live() -> None:
+            running = asyncio.create_task(phone.run())
+            while phone.memory["direct"].top < last:
+                await asyncio.sleep(0.05)
+            running.cancel()
+            await asyncio.wait([running])
+
+        asyncio.run(asyncio.wait_for(live(), PATIENCE_S))
+        return phone
 
     def stop(self) -> None:
         self.process.terminate()
@@ -149,9 +168,24 @@ class GatewayProcess:
     def _ready(self) -> bool:
         assert self.process.poll() is None, "the gateway ended at once"
         try:
-            return requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=5).ok
+            return requests.get(f"{self.address}/readyz", timeout=5).ok
         except requests.RequestException:
             return False
+
+
+class Door:
+    """The front door as a customer's phone sees it: sockets lead to the gateway, requests to the web process."""
+
+    def __init__(self, gateway: GatewayProcess, user_id: str = "c1") -> None:
+        self.url, self.session, token = gateway.address, requests.Session(), gateway.house.token(user_id)
+        self.session.cookies.set(COOKIE, token)
+        self._web = create(gateway.house.settings).test_client()
+        self._web.set_cookie(COOKIE, token)
+
+    def get(self, path: str, **query: int) -> Any:
+        answer = self._web.get(path, query_string=query)
+        assert answer.status_code == 200
+        return answer.json
 
 
 class Socket(Client):  # type: ignore[misc]

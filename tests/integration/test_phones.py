@@ -11,7 +11,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisGone
 
 from sagashop import keys
-from sagashop.cli.phone import Memory
+from sagashop.cli.phone_memory import Memory
 from sagashop.messages import new_id
 from sagashop.web.auth import COOKIE
 from sagashop.web.websocket import Closed
@@ -42,6 +42,14 @@ def small(redis_ledger: str, redis_session: str, rabbit_server: RabbitServer) ->
     made = PhonesHouse(redis_ledger, redis_session, rabbit_server)
     with rabbit_server.settings(PHONE_QUEUE_LENGTH="3"):
         yield made
+    made.clean_up()
+
+
+@pytest.fixture
+def brief(redis_ledger: str, redis_session: str, rabbit_server: RabbitServer) -> Iterator[PhonesHouse]:
+    """Messages wait for a second."""
+    made = PhonesHouse(redis_ledger, redis_session, rabbit_server, phone_message_ttl_s=1)
+    yield made
     made.clean_up()
 
 
@@ -140,20 +148,27 @@ def test_a_second_connection_of_a_device_takes_over_and_gets_what_the_first_did_
 
 
 @pytest.mark.feature("F40")
-def test_a_phone_notices_that_messages_were_dropped_and_fetches_them(
+def test_a_phone_fetches_page_by_page_what_the_limit_of_length_has_dropped(
     small: PhonesHouse, gateway: GatewayProcess
 ) -> None:
     device = small.register()
     small.relay_all()
-    small.notices(6)
+    small.notices(130)
     small.relay_all()
-    phone, memory = gateway.connect(device.device_id), Memory(device.since.direct)
-    (first,) = phone.take(1)
-    assert (first, memory.judge(first)) == (4, "gap"), "three fit into the queue, so the oldest went"
-    assert small.fetch("c1", memory.seen) == [1, 2, 3, 4, 5, 6]
-    for number in small.fetch("c1", memory.seen):
-        memory.take(number)
-    assert [memory.judge(number) for number in phone.take(2)] == ["repeated", "repeated"]
+    phone = gateway.live_through(device, 130)
+    assert phone.memory["direct"].missing == 0
+    assert phone.tally == {"connected": 1, "direct fetched": 127, "direct received": 3}, "three fit into the queue"
+
+
+@pytest.mark.feature("F40")
+def test_a_phone_fetches_what_the_limit_of_age_has_dropped(brief: PhonesHouse, gateway: GatewayProcess) -> None:
+    device = brief.register()
+    brief.notices(60)
+    brief.relay_all()
+    eventually(lambda: brief.waiting(device.device_id) == 0)
+    phone = gateway.live_through(device, 60)
+    assert phone.memory["direct"].missing == 0
+    assert phone.tally == {"connected": 1, "direct fetched": 60}
 
 
 @pytest.mark.feature("F40")
@@ -312,11 +327,7 @@ def test_a_relay_that_dies_before_it_takes_note_repeats_and_the_phone_drops_it(
         dying.step()
     house.relay_all()
     phone, memory = gateway.connect(device.device_id), Memory(0)
-    verdicts = []
-    for number in phone.take(4):
-        verdicts.append(memory.judge(number))
-        memory.take(number)
-    assert verdicts == ["new", "new", "repeated", "repeated"]
+    assert [memory.hear(number) for number in phone.take(4)] == [True, True, False, False]
 
 
 def dies(*_: Any) -> None:

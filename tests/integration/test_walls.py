@@ -66,12 +66,13 @@ class Cell(NamedTuple):
 
 
 # The doors. `{k}` is the key; a group and a consumer called g and c stand for whatever a command names.
-ROW = ["HGETALL {k}", "HGET {k} f", "HSET {k} f 1", "HINCRBY {k} n 1", "EXPIRE {k} 99", "PERSIST {k}", "DEL {k}"]
+ROW = ["HGETALL {k}", "HGET {k} f", "HMGET {k} f", "HSET {k} f 1", "HINCRBY {k} n 1", "EXPIRE {k} 99",
+       "PERSIST {k}", "DEL {k}"]  # fmt: skip
 TIMERS = ["ZADD {k} 1 m", "ZREM {k} m", "ZRANGE {k} 0 -1", "ZCARD {k}"]
 SWITCH = ["SET {k} 1", "GET {k}", "EXISTS {k}", "DEL {k}"]
 LISTEN = ["XREADGROUP GROUP g c COUNT 1 STREAMS {k} >", "XRANGE {k} - + COUNT 1", "XPENDING {k} g", "XACK {k} g 1-1",
           "XCLAIM {k} g c 0 1-1", "XINFO GROUPS {k}", "XGROUP CREATE {k} g 0 MKSTREAM"]  # fmt: skip
-JOBS = ["HMGET {k} f", "HDEL {k} f", "RPUSH {k} v", "LPUSH {k} v", "LMOVE {k} {k} LEFT LEFT", "RPOP {k}", "LLEN {k}",
+JOBS = ["HDEL {k} f", "RPUSH {k} v", "LPUSH {k} v", "LMOVE {k} {k} LEFT LEFT", "RPOP {k}", "LLEN {k}",
         "LRANGE {k} 0 1", "LREM {k} 1 v", "LTRIM {k} 0 1", "LINDEX {k} 0"]  # fmt: skip
 WAIT = "BLMOVE {k} {k} LEFT LEFT 0.001"  # no script may wait
 APPEND = ["XADD {k} * f v"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
 from contracts.orders import (
@@ -15,7 +17,7 @@ from contracts.orders import (
 )
 from sagashop.effects import NOTHING, Effects, Expect, Rows, apply_to
 from sagashop.messages import Envelope, Message
-from services.notifications import store
+from services.notifications import ring, store
 from services.notifications.domain import euros
 from services.notifications.handlers import make_handlers
 from services.notifications.messages import Tell
@@ -37,7 +39,13 @@ class Postbox:
         return effects
 
     def of(self, customer_id: str) -> list[Notice]:
-        return store.notices_in(self.rows.get(store.notices_key(customer_id), {}))
+        return store.notices_of(cast(Any, self), customer_id)
+
+    def load(self, keys: list[str]) -> Rows:
+        return {key: self.rows.get(key, {}) for key in keys}
+
+    def pick(self, key: str, fields: list[str]) -> list[str | None]:
+        return [self.rows[key].get(field) for field in fields]
 
 
 def placed(number: int = 1, customer_id: str = "c1") -> OrderPlaced:
@@ -62,11 +70,13 @@ def test_the_same_event_again_gives_no_second_notice(postbox: Postbox) -> None:
     assert len(postbox.of("c1")) == 1
 
 
-def test_the_last_fifty_are_kept_newest_first(postbox: Postbox) -> None:
-    for number in range(1, 121):
+def test_the_last_fifty_are_told_newest_first_and_the_last_thousand_kept(postbox: Postbox) -> None:
+    for number in range(1, 1_121):
         postbox.hear(placed(number))
-    assert [notice.order_id for notice in postbox.of("c1")] == [f"o{number}" for number in range(120, 70, -1)]
-    assert len(postbox.rows[store.notices_key("c1")]) == store.KEPT
+    assert [notice.order_id for notice in postbox.of("c1")] == [f"o{number}" for number in range(1_120, 1_070, -1)]
+    assert len(postbox.rows[store.notices_key("c1")]) == ring.KEPT
+    oldest = store.notices_of(cast(Any, postbox), "c1", after=0)
+    assert [notice.number for notice in oldest] == list(range(170, 120, -1))
 
 
 def test_a_refusal_says_why_and_that_nothing_was_charged(postbox: Postbox) -> None:

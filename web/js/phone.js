@@ -4,6 +4,7 @@ import { doorway } from "./account.js";
 import { ask, get } from "./api.js";
 import { busy, field, h, say } from "./dom.js";
 import { PhoneLine } from "./phone-line.js";
+import { begin, missing, missingWords } from "./phone-memory.js";
 import { failure, skeleton, state } from "./states.js";
 import { look, visitor } from "./visitor.js";
 import { explain, when } from "./words.js";
@@ -27,7 +28,7 @@ async function show() {
     if (visitor.who.role !== "customer") return page(state("This is for customers", "An operator has no orders to hear of.", h("a.button", { href: "/#/account" }, "Log in as somebody else")));
     const { items } = await get(DEVICES);
     const memory = recall();
-    const mine = items.find((device) => device.device_id === memory?.device_id);
+    const mine = memory?.numbers && items.find((device) => device.device_id === memory.device_id);
     if (mine) phone(mine, memory, items);
     else offer(items);
   } catch (problem) {
@@ -47,7 +48,8 @@ function offer(items) {
   async function register() {
     try {
       const device = await ask("POST", DEVICES, { body: { name: name.input.value } });
-      remember({ device_id: device.device_id, seen: device.since, messages: [], repeated: 0, fetched: 0 });
+      const numbers = { direct: begin(device.since.direct), broadcast: begin(device.since.broadcast) };
+      remember({ device_id: device.device_id, numbers, messages: [], repeated: 0, fetched: 0 });
       await show();
     } catch (problem) {
       wrong.textContent = explain(problem);
@@ -65,12 +67,12 @@ function phone(device, memory, items) {
   const chip = h("span.chip", { role: "status" }, "Connecting");
   const list = h("ol", { "aria-label": "Messages, newest first" }, memory.messages.map(row));
   const empty = h("p.soft", { hidden: memory.messages.length > 0 }, "Nothing yet. Order something in the shop, and watch this page.");
-  const facts = h("dl.facts");
+  const facts = h("dl.facts"), lost = h("p.wrong", { role: "status" });
   const toggle = h("button", { type: "button", onclick: () => (line ? leave() : come()) }, "Go off line");
   let line = null;
 
   function come() {
-    line = new PhoneLine(device.device_id, memory, { onMessage, onLine, onRepeated });
+    line = new PhoneLine(device.device_id, memory.numbers, { onMessage, onLine, onRepeated, onMissing: keep });
     line.open();
   }
   function leave() {
@@ -88,31 +90,35 @@ function phone(device, memory, items) {
   function onMessage(message) {
     memory.messages = [message, ...memory.messages].slice(0, SHOWN);
     if (message.fetched) memory.fetched += 1;
-    remember(memory);
+    keep();
     list.prepend(row(message));
     while (list.children.length > SHOWN) list.lastChild.remove();
     empty.hidden = true;
-    count();
     say(message.text);
   }
   function onRepeated() {
     memory.repeated += 1;
+    keep();
+  }
+  function keep() {
     remember(memory);
     count();
   }
   function count() {
+    const { direct, broadcast } = memory.numbers;
     const told = [
-      ["Last message of your orders", memory.seen.direct], ["Last broadcast", memory.seen.broadcast],
+      ["Last message of your orders", direct.top], ["Last broadcast", broadcast.top],
       ["Came again and were dropped", memory.repeated], ["Missed, and fetched over HTTP", memory.fetched],
     ];
     facts.replaceChildren(...told.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+    lost.textContent = missingWords(missing(direct) + missing(broadcast));
   }
 
   count();
   page(h("div.two", {},
     h("section.messages", { "aria-label": device.name }, h("div.row.spread", {}, h("h2", {}, device.name), chip), empty, list),
     h("div.page", {},
-      h("section.sheet", {}, h("h2", {}, "This phone"), facts, h("p.small.soft", {}, "Off line it is told nothing. What comes meanwhile waits in its queue, for a week."),
+      h("section.sheet", {}, h("h2", {}, "This phone"), facts, lost, h("p.small.soft", {}, "Off line it is told nothing. What comes meanwhile waits in its queue, for a week."),
         h("div.row", {}, toggle, removal(device, "Remove this phone"))),
       others(items.filter((each) => each !== device)))));
   come();
