@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 
 from bench import floor, phones
-from bench.figures import Row, console, echo_rate, idle_pss_mb, order_confirmed, orders_http, saga_drain
+from bench.figures import Row, console, echo_floor, idle_pss_mb, order_confirmed, orders_http, saga_drain, task_accepted
 from bench.jobs import jobs_list
 from bench.rabbit_drain import saga_drain_rabbitmq
 from bench.shopfloor import SETTINGS, Shopfloor
@@ -82,10 +82,10 @@ def main(quick: bool, only: tuple[str, ...], out: Path) -> None:
 
 def _measure(home: Path, wanted: set[str], seconds: float, sagas: int, *, quick: bool) -> list[Row]:
     rows: list[Row] = []
-    echo = 0.0
-    if "http" in wanted:
+    echo, echo_ms = 0.0, list[float]()
+    if wanted & {"http", "tasks"}:
         console.print("floor of a request: bare Flask behind the same Nginx")
-        echo = echo_rate(home / "echo", seconds / 2)
+        echo, echo_ms = echo_floor(home / "echo", seconds / 2)
     with Stack(home / "shop", free_settings() | SETTINGS) as stack:
         shop = Shopfloor(stack)
         if "idle" in wanted:
@@ -109,6 +109,8 @@ def _measure(home: Path, wanted: set[str], seconds: float, sagas: int, *, quick:
             console.print(f"{sagas} jobs on the list queue")
             rows.append(jobs_list(stack.addresses["REDIS_LEDGER_URL"], sagas))
         if "tasks" in wanted:
+            console.print("reports asked for through Nginx, open loop")
+            rows += task_accepted(shop, seconds, echo_ms)
             console.print(f"{sagas // 4} tasks over RabbitMQ")
             rows.append(tasks(stack.addresses["REDIS_LEDGER_URL"], stack.addresses["RABBITMQ_URL"], sagas // 4))
         if "phones" in wanted:

@@ -22,6 +22,7 @@ from sagashop.cli.context import table as printed
 
 console = Console(stderr=True)
 WORTH_TELLING_US = 10
+TASKS_PER_S = 50.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,19 @@ def order_confirmed(shop: Shopfloor, rate: float, seconds: float, floor_ms: list
     return [
         Row(f"order_confirmed_{name}_ms{suffix}", round(_quantile(took, q), 1), "ms", round(_quantile(bare, q), 1))
         for name, q in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999))
+    ]
+
+
+def task_accepted(shop: Shopfloor, seconds: float, floor_ms: Sequence[float]) -> list[Row]:
+    """Milliseconds from the intended send time of a request for a report to its 202, open loop at a fixed rate, while
+    the worker makes the reports.
+    """
+    result = client.open_loop(shop.stack.url, shop.reports(), rate=TASKS_PER_S, seconds=seconds)
+    _complain(result, 202)
+    took, bare = sorted(result.latencies_ms), sorted(floor_ms)
+    return [
+        Row(f"task_accepted_{name}_ms", round(_quantile(took, q), 1), "ms", round(_quantile(bare, q), 1))
+        for name, q in (("p50", 0.5), ("p99", 0.99))
     ]
 
 
@@ -162,13 +176,14 @@ def _echo(process: Process) -> Process:
     return replace(process, command=command)
 
 
-def echo_rate(home: Path, seconds: float) -> float:
-    """Requests per second that Nginx and bare Flask take, closed loop."""
+def echo_floor(home: Path, seconds: float) -> tuple[float, list[float]]:
+    """What Nginx and bare Flask do: requests per second, closed loop; and the milliseconds of each at `TASKS_PER_S`."""
     with echo_stack(home) as stack:
         body, numbers = b'{"lines":[{"sku":"MUG-TERRA-01","quantity":1}]}', (str(n) for n in itertools.count())
         requests = client.requests_to(stack.url, "/api/orders", ["x=y"], body, numbers)
         client.closed_loop(stack.url, requests, connections=32, seconds=1)
-        return client.closed_loop(stack.url, requests, connections=32, seconds=seconds).rate(202)
+        rate = client.closed_loop(stack.url, requests, connections=32, seconds=seconds).rate(202)
+        return rate, client.open_loop(stack.url, requests, rate=TASKS_PER_S, seconds=seconds).latencies_ms
 
 
 def _complain(result: client.Result, wanted: int) -> None:

@@ -54,6 +54,14 @@ class Shopfloor:
         numbers = (f"{new_id()}-{number}" for number in itertools.count())
         return client.requests_to(self.stack.url, "/api/orders", cookies, body, numbers)
 
+    def reports(self) -> Iterator[bytes]:
+        """POST /api/reports/sales of a day without sales, each with a key of its own."""
+        env, shop = self.stack.env, Shop(self.stack.url)
+        shop.log_in(env["OPERATOR_EMAIL"], env["OPERATOR_PASSWORD"])
+        body = json.dumps({"from": "2020-01-01", "to": "2020-01-01", "format": "csv"}).encode()
+        numbers = (f"{new_id()}-{number}" for number in itertools.count())
+        return client.requests_to(self.stack.url, "/api/reports/sales", [_cookies_of(shop)], body, numbers)
+
     def events_after(self, start: str) -> list[tuple[str, str, str]]:
         """(entry id, type, aggregate) of everything on orders.events after this id."""
         found: list[tuple[str, str, str]] = []
@@ -122,4 +130,8 @@ def _cookie(url: str) -> str:
     shop = Shop(url)
     body = {"name": "Bench Customer", "email": f"{new_id()}@sagashop.example", "password": new_id()}
     shop.post("/api/customers", body)
+    return _cookies_of(shop)
+
+
+def _cookies_of(shop: Shop) -> str:
     return "; ".join(f"{name}={value}" for name, value in shop.session.cookies.get_dict().items())

@@ -2,7 +2,8 @@
 -- Whoever holds the lease writes the task's row; everybody else learns how it stands, and writes nothing.
 -- KEYS task, list of the open ones, list of the failed ones
 -- ARGV what, holder, lease (ms), how long the row is kept (s), the task's id, then fields
---   take: begin the task, unless it is over or somebody else's lease is still good. Answers {'mine', attempt} or {why}
+--   take: begin the task, unless it is over or somebody else's lease is still good. Answers {why}, or {'mine', attempt,
+--     the note that was there}
 --   tell: write fields and renew the lease · end: write fields and let go. Both answer {'mine'} or {'lost'}
 local task, what, holder, lease_ms, keep_s, id = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local status, held_by = redis.call('HGET', task, 'status'), redis.call('HGET', task, 'holder')
@@ -17,6 +18,7 @@ if what == 'take' then
 elseif status ~= 'running' or held_by ~= holder then
   return {'lost'}
 end
+local noted = what == 'take' and redis.call('HGET', task, 'note')
 if #ARGV > 5 then redis.call('HSET', task, unpack(ARGV, 6)) end
 redis.call('EXPIRE', task, keep_s)
 if what == 'end' then
@@ -27,4 +29,5 @@ if what == 'end' then
   return {'mine'}
 end
 redis.call('HSET', task, 'status', 'running', 'holder', holder, 'lease_ms', string.format('%.0f', now + lease_ms))
-return {'mine', what == 'take' and redis.call('HINCRBY', task, 'attempt', 1) or 0}
+if what == 'tell' then return {'mine'} end
+return {'mine', redis.call('HINCRBY', task, 'attempt', 1), noted}

@@ -21,13 +21,13 @@ class Lost(SagashopError):
 
 
 class Lease:
-    """A task in a worker's hands. `attempt` counts from 1 and includes this one.
+    """A task in a worker's hands. `attempt` counts from 1 and includes this one; `noted` is what the row said before.
 
     Every method may raise redis.RedisError; none has an effect when the lease is lost.
     """
 
-    def __init__(self, leases: Leases, task_id: str, holder: str, attempt: int) -> None:
-        self.task_id, self.attempt = task_id, attempt
+    def __init__(self, leases: Leases, task_id: str, holder: str, attempt: int, noted: str) -> None:
+        self.task_id, self.attempt, self.noted = task_id, attempt, noted
         self._leases, self._holder = leases, holder
         self._lost = threading.Event()
 
@@ -73,8 +73,8 @@ class Leases:
     def take(self, task_id: str) -> Lease | str:
         """The lease; or why not: `gone`, `held` by a worker that lives, or the status in which the task ended."""
         holder = new_id()  # a new one each time: also of two threads of one process only one can hold it
-        why, *attempt = self.run(task_id, "take", holder, KEEP_OPEN_S, "started_ms", now_ms(), "note", "begins")
-        return Lease(self, task_id, holder, attempt[0]) if why == "mine" else str(why)
+        why, *more = self.run(task_id, "take", holder, KEEP_OPEN_S, "started_ms", now_ms(), "note", "begins")
+        return Lease(self, task_id, holder, *more) if why == "mine" else str(why)
 
     def run(self, task_id: str, what: str, holder: str, keep_s: int, *words: str | int) -> Any:
         """Call the script."""

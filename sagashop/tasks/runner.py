@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -99,7 +99,8 @@ class Runner:
 
     def _attempt(self, message: TaskMessage, lease: Lease) -> None:
         if lease.attempt > ATTEMPTS:
-            raise GiveUp(f"given up after {ATTEMPTS} attempts: it failed, or its worker died, each time")
+            why = "it failed, or its worker died, each time"
+            raise GiveUp(f"given up after {ATTEMPTS} attempts: {why}; last heard: {lease.noted}")
         try:
             with self._kept(lease):
                 done = self._jobs[type(message)](message, Work(lease, self._documents))
@@ -133,19 +134,31 @@ class Runner:
 
     def tend(self, stopping: threading.Event, die: Callable[[], None] = lambda: os._exit(70)) -> None:
         """Renew the leases of what runs, in a thread of its own, until the event is set; end the process at a job that
-        overran.
+        overran, after its row and those of the jobs beside it say so.
         """
         while not stopping.wait(self._leases.lease_s / 4):
-            for lease, began in list(self._running.items()):
-                if time.monotonic() - began > self._timeout_s:
-                    log.critical("task.overran", task_id=lease.task_id, timeout_s=self._timeout_s)
-                    sys.stdout.flush()
-                    return die()
+            running = list(self._running.items())
+            overran = {lease for lease, began in running if time.monotonic() - began > self._timeout_s}
+            if overran:
+                self._break_off([lease for lease, _ in running], overran)
+                return die()
+            for lease, _ in running:
                 try:
                     lease.renew()
                 except RedisError as why:
                     log.warning("task.lease_not_renewed", task_id=lease.task_id, error=str(why))
         return None
+
+    def _break_off(self, running: Sequence[Lease], overran: Set[Lease]) -> None:
+        """Every attempt counts: the next one writes a document of its own, while this one may still write."""
+        for lease in running:
+            if lease in overran:
+                log.critical("task.overran", task_id=lease.task_id, attempt=lease.attempt, timeout_s=self._timeout_s)
+                note = f"attempt {lease.attempt} took longer than {self._timeout_s:g} s"
+            else:
+                note = f"attempt {lease.attempt} was broken off: its worker had to be restarted"
+            _give_back(lease, note, counted=True)
+        sys.stdout.flush()
 
 
 def _give_back(lease: Lease, note: str, *, counted: bool) -> None:

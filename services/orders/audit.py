@@ -64,7 +64,7 @@ class OrdersAudit:
         yield self._rows()
         yield self._past.model_is_current(OrderList())
         yield self._listed()
-        yield from map(_fact, self._orders.values())
+        yield from map(fact_of, self._orders.values())
 
     def _take(self, row: Any) -> None:
         order_id = row.aggregate.partition(":")[2]
@@ -141,7 +141,8 @@ def _difference(told: Order, row: dict[str, str]) -> str:
     return "" if kept == told and row.get("status") == told.status.value else "the row says something else"
 
 
-def _fact(order: Order) -> OrderFact:
+def fact_of(order: Order) -> OrderFact:
+    """What the auditor is told of this order."""
     items: dict[str, int] = {}
     for line in order.lines:
         items[line.sku] = items.get(line.sku, 0) + line.quantity

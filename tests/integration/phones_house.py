@@ -225,6 +225,15 @@ class PhoneLine:
         self.say(json.dumps({"ack": frame["tag"]}))
         return frame["message"]
 
+    def next(self, within_s: float) -> Any:
+        """The next message, acknowledged; None where none comes by then. Raises: ConnectionClosed."""
+        text = self._socket.receive(timeout=within_s)
+        if text is None:
+            return None
+        frame = json.loads(text)
+        self.say(json.dumps({"ack": frame["tag"]}))
+        return frame["message"]
+
     def is_silent(self, for_s: float = 0.5) -> bool:
         return self._socket.receive(timeout=for_s) is None
 

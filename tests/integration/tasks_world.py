@@ -16,6 +16,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from sagashop import keys, redis_clients, sql
 from sagashop.bus import connect_bus
 from sagashop.messages import new_id
@@ -72,6 +74,11 @@ class Office:
     def text(self, task_id: str) -> bytes:
         return b"".join(self.documents.read(self.task(task_id).document))
 
+    def sent(self, task_id: str) -> bytes:
+        """The message of a task as the relay will send it."""
+        entries: Any = self.redis.xrange(keys.stream("orders.tasks"))
+        return next(msgspec.json.encode(fields) for _, fields in entries if fields["id"] == task_id)
+
     def relay(self) -> Relay:
         blocking = redis_clients.blocking(self.settings)
         return Relay("orders", "orders.tasks", self.redis, blocking, Publisher(self.settings.rabbitmq_url, "relay"))
@@ -103,11 +110,32 @@ class Office:
             yield
         self.end_turn()
 
-    def worker(self) -> subprocess.Popen[bytes]:
+    def worker(self, timeout_s: float = 60) -> subprocess.Popen[bytes]:
         """A worker in a process of its own, whose job is `by_name`."""
         told = {name: getattr(self.settings, name) for name in ("redis_ledger_url", "rabbitmq_url", "database_url")}
+        told["task_timeout_s"] = timeout_s
         self._file.write_text(json.dumps(told))
         return subprocess.Popen([sys.executable, "-m", "tests.integration.tasks_world", str(self._file)])
+
+    @contextmanager
+    def restarting(self, timeout_s: float) -> Iterator[list[int]]:
+        """A worker in a process of its own that is started again whenever it ends; with what it ended each time."""
+        ended: list[int] = []
+
+        def keep(stopping: threading.Event) -> None:
+            while not stopping.is_set():
+                worker = self.worker(timeout_s)
+                while worker.poll() is None and not stopping.wait(0.05):
+                    pass
+                if worker.poll() is None:
+                    worker.kill()
+                    worker.wait()
+                else:
+                    ended.append(worker.returncode)
+
+        with running(keep):
+            yield ended
+        self.end_turn()
 
 
 @contextmanager
@@ -130,12 +158,14 @@ def paper(message: MakeInvoice, work: Work) -> Done:
 
 
 def by_name(message: MakeInvoice, work: Work) -> Done:
-    """`slow:<seconds>` takes so long, `slow-once:<seconds>:<file>` only the first time; `die` ends the process; the
-    others are done at once.
+    """`slow:<seconds>` takes so long, `slow-once:<seconds>:<file>` only the first time; `hang` never ends; `die` ends
+    the process; the others are done at once.
     """
     what, _, rest = message.order_id.partition(":")
     if what == "die":
         os._exit(9)
+    if what == "hang":
+        threading.Event().wait()
     if what == "hopeless":
         raise Hopeless("there is nothing to write on")
     seconds, _, file = rest.partition(":")
@@ -154,7 +184,8 @@ def main(file: str) -> int:
     settings = OrdersSettings(**told, worker_name="killed", log_level="error")
     documents = Documents(sql.engine(settings.database_url))
     leases = Leases("orders", redis_clients.ledger(settings), LEASE_S)
-    runner = Runner(leases, documents, {MakeInvoice: by_name}, timeout_s=60, link=lambda task_id: f"/{task_id}")
+    runner = Runner(leases, documents, {MakeInvoice: by_name}, timeout_s=settings.task_timeout_s,
+                    link=lambda task_id: f"/{task_id}")  # fmt: skip
     return process.run("orders", "tasks", settings, lambda _: runner.handle, TOPOLOGY, beside=[runner.tend])
 
 

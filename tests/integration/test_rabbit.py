@@ -173,6 +173,27 @@ def test_a_job_is_acknowledged_when_it_is_done(bench: Bench) -> None:
 
 
 @pytest.mark.feature("F43")
+def test_a_consumer_takes_no_more_messages_than_it_has_jobs_and_leaves_the_others_to_others(bench: Bench) -> None:
+    busy, done, go_on = list[bytes](), list[bytes](), threading.Event()
+
+    def wait(job: Received) -> None:
+        busy.append(job.body)
+        go_on.wait(20)
+
+    bench.send(*(b"%d" % number for number in range(6)))
+    try:
+        with bench.consuming(wait, jobs=2):
+            eventually(lambda: len(busy) == 2)
+            with bench.consuming(lambda job: done.append(job.body)):
+                eventually(lambda: len(done) == 4)
+            assert sorted(busy + done) == [b"%d" % number for number in range(6)]
+            go_on.set()
+    finally:
+        go_on.set()
+    assert bench.server.depth(bench.queue) == 0
+
+
+@pytest.mark.feature("F43")
 def test_a_job_that_fails_comes_again_after_each_pause_and_then_is_a_dead_letter(bench: Bench) -> None:
     tries = list[tuple[int, float]]()
 

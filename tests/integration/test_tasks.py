@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,20 @@ from structlog.testing import capture_logs
 
 from sagashop import keys
 from sagashop.messages import new_id
+from sagashop.rabbit.consumer import Received
 from sagashop.rabbit.layout import work_exchange
 from sagashop.rabbit.publisher import Outgoing, Publisher
 from sagashop.tasks.burial import TOLD
 from sagashop.tasks.desk import BadTaskKey, NoTask, TaskKeyReused
 from sagashop.tasks.lease import Lease, Leases, Lost
-from sagashop.tasks.runner import Done, Work
+from sagashop.tasks.runner import Done, Runner, Work
 from sagashop.tasks.task import OPERATORS
 from sagashop.web.auth import Who
 from services.orders.handlers import make_handlers
 from services.orders.messages import MakeInvoice
 from services.orders.saga import checkout
 from tests.integration.rigs import working
-from tests.integration.tasks_world import Office, by_name, paper
+from tests.integration.tasks_world import Office, by_name, paper, running
 from tests.rabbit import RabbitServer
 from tests.servers import eventually
 
@@ -243,6 +245,64 @@ def test_a_message_that_kills_its_worker_every_time_ends_among_the_dead_letters(
         worker.wait()
     assert office.task(task_id).status == "failed"
     assert "given up after 5 attempts" in office.letters.page()[0].reason
+
+
+@pytest.mark.feature("F43")
+def test_a_task_that_takes_too_long_is_broken_off_and_tried_again(office: Office, tmp_path: Path) -> None:
+    with office.restarting(timeout_s=0.5) as ended:
+        task_id = office.submit(f"slow-once:60:{tmp_path / 'begun'}")
+        broken_off = ("queued", "attempt 1 took longer than 0.5 s")
+        eventually(lambda: ((now := office.task(task_id)).status, now.note) == broken_off, 20)
+        assert office.reaches(task_id, "succeeded").attempt == 2
+    assert ended == [70], "a job cannot be ended without its process"
+
+
+def test_what_runs_beside_a_task_that_takes_too_long_waits_for_the_next_worker(office: Office) -> None:
+    go_on, died = threading.Event(), threading.Event()
+
+    def job(message: MakeInvoice, work: Work) -> Done:
+        go_on.wait(20)
+        return paper(message, work)
+
+    leases = Leases("orders", office.redis, lease_s=0.4)
+    runner = Runner(leases, office.documents, {MakeInvoice: job}, timeout_s=100, link=str)
+
+    def begin() -> str:
+        task_id = office.submit()
+        received = Received(body=office.sent(task_id), id=task_id, type="", key="", headers={}, attempt=1, returns=0)
+        stack.enter_context(running(lambda _: runner.handle(received)))
+        office.reaches(task_id, "running")
+        return task_id
+
+    with ExitStack() as stack:
+        first = begin()
+        (lease,) = runner._running
+        runner._running[lease] -= 100
+        second = begin()
+        runner.tend(threading.Event(), died.set)
+        assert died.is_set()
+        tasks = [office.task(each) for each in (first, second)]
+        go_on.set()
+    assert [(task.status, task.attempt) for task in tasks] == [("queued", 1)] * 2
+    assert tasks[0].note == "attempt 1 took longer than 100 s"
+    assert tasks[1].note == "attempt 1 was broken off: its worker had to be restarted"
+    assert {office.task(each).status for each in (first, second)} == {"queued"}, "what it made too late is dropped"
+    assert office.documents.find(f"{second}-1") is None
+
+
+@pytest.mark.slow
+@pytest.mark.feature("F43")
+def test_a_task_that_takes_too_long_every_time_fails_with_the_reason_and_the_others_are_done(office: Office) -> None:
+    with office.restarting(timeout_s=0.5) as ended:
+        hanging, other = office.submit("hang"), office.submit()
+        failed = office.reaches(hanging, "failed", 60)
+        assert failed.reason == TOLD
+        office.reaches(other, "succeeded")
+        office.reaches(office.submit(), "succeeded")
+    (letter,) = office.letters.page()
+    assert letter.reason.startswith("given up after 5 attempts")
+    assert letter.reason.endswith("last heard: attempt 5 took longer than 0.5 s")
+    assert ended == [70] * 5
 
 
 def test_what_nobody_can_read_is_one_dead_letter_however_often_it_comes(office: Office) -> None:

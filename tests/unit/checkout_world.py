@@ -5,12 +5,13 @@ A commit is guarded as Redis guards it, so that decisions on old rows conflict a
 
 from __future__ import annotations
 
-import copy
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from contracts.orders import Line
 from contracts.storefront import CustomerRegistered, ProductPriced
+from sagashop.audit.facts import Fact, GoodsFact, PaymentFact
+from sagashop.audit.join import Joined
 from sagashop.effects import Add, Below, Command, Effects, Expect, Recorded, Rows, SetTimer, apply_to
 from sagashop.handlers import Handlers
 from sagashop.messages import Message, encode
@@ -20,6 +21,7 @@ from services.fulfillment.domain import Reservation
 from services.fulfillment.handlers import make_handlers as fulfillment
 from services.fulfillment.settings import FulfillmentSettings
 from services.orders import store
+from services.orders.audit import fact_of
 from services.orders.domain import SETTLED, Order, StepOverdue, cancel, evolve, place
 from services.orders.handlers import make_handlers as orders
 from services.orders.saga import checkout
@@ -156,7 +158,11 @@ class World:
 
     def _decide(self, service: str, message: Message) -> Effects:
         handlers = self.services[service]
-        return handlers.decide(message, copy.deepcopy({key: self.rows.get(key, {}) for key in handlers.keys(message)}))
+        return handlers.decide(message, self.load(handlers.keys(message)))
+
+    def load(self, keys: Iterable[str]) -> Rows:
+        """These rows as they are now; what is done to the answer is not done to them."""
+        return {key: dict(self.rows.get(key, {})) for key in keys}
 
     def _holds(self, guard: Expect | Below | Add) -> bool:
         held = self.rows.get(guard.key, {}).get(guard.field)
@@ -233,6 +239,33 @@ def check_outcome(world: World, order_id: str) -> None:
     payment_states, goods = OUTCOMES[order.status]
     assert world.payment(order_id).state in payment_states
     assert world.reservation(order_id).status in goods
+
+
+def check_audit(world: World, order_ids: Sequence[str]) -> None:
+    """At rest, the auditor finds that money and goods are where the orders say, and that each undo was asked for."""
+    checks = list(Joined(_facts(world, order_ids)).checks())
+    assert not [check for check in checks if check.wrong]
+
+
+def _facts(world: World, order_ids: Sequence[str]) -> Iterator[Fact]:
+    """What the houses would tell of these orders; a house tells nothing of what it has no event of."""
+    told: dict[str, Counter[str]] = defaultdict(Counter)
+    for aggregate, history in world.history.items():
+        for event in history:
+            house = aggregate.partition(":")[0]
+            told[f"{house} {getattr(event, 'order_id', '')}"][type(event).__name__] += 1
+    for order_id in order_ids:
+        yield fact_of(world.order(order_id))
+        if events := told.get(f"account {order_id}"):
+            paid = world.payment(order_id)
+            yield PaymentFact(
+                order_id=order_id, customer_id=paid.customer_id, status=paid.state.value,
+                amount_cents=paid.amount_cents, events=dict(events),
+            )  # fmt: skip
+        if events := told.get(f"reservation {order_id}"):
+            goods = world.reservation(order_id)
+            items = {item.sku: item.quantity for item in goods.items}
+            yield GoodsFact(order_id=order_id, status=goods.status, items=items, events=dict(events))
 
 
 def check_sums(world: World) -> None:

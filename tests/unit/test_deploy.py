@@ -18,9 +18,12 @@ from deploy.local import dotenv, engine, launch, nginx, packages, ports, render,
 from deploy.local.checks import checked
 from deploy.local.errors import StackError
 from deploy.local.layout import Layout
-from deploy.local.processes import IDLE, Process, table
+from deploy.local.processes import IDLE, Process, table, upstream_of
 from deploy.local.service_env import service_env
+from deploy.walls import WALLS
 from deploy.walls_rabbit import PARTS, permissions
+from sagashop.audit import auditor
+from sagashop.cli import context
 
 
 @pytest.fixture
@@ -205,6 +208,20 @@ def test_orders_replicas_share_an_upstream_and_event_streams_have_another(env: d
     assert groups["orders"] == 3
     assert groups["orders_live"] == groups["notifications_live"] == 1
     assert set(groups) == set(UPSTREAMS)
+
+
+def test_every_web_process_has_an_upstream_and_a_route(env: dict[str, str]) -> None:
+    behind = {upstream for process in table(env) if (upstream := upstream_of(process))}
+    assert behind == set(UPSTREAMS)
+    routes = (dotenv.REPO / "nginx/routes.conf").read_text()
+    assert set(re.findall(r" (\w+);$", routes, re.MULTILINE)) == behind
+    (everywhere,) = re.findall(r"\?<named>([a-z|]+)\)", routes)
+    assert set(everywhere.split("|")) == {process.service for process in table(env) if upstream_of(process)}
+
+
+def test_every_service_on_the_ledger_is_audited_and_has_an_operator() -> None:
+    on_ledger = {service for service, wall in WALLS.items() if wall.ledger}
+    assert set(auditor.SERVICES) == set(context.SERVICES) == on_ledger
 
 
 @pytest.mark.parametrize("tls", ["on", "off"])

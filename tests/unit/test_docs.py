@@ -80,6 +80,18 @@ def test_every_make_target_that_is_named_exists(name: str) -> None:
     assert set(named) <= targets
 
 
+def test_adding_a_service_names_every_file_that_has_the_services_in_a_table() -> None:
+    """Those that name analytics, the page's example. Files about analytics alone are its own business."""
+    told = {(REPO / "docs" / path).resolve() for path, _ in links(read("docs/adding-a-service.md"))}
+    wired = [REPO / ".env.example", REPO / "docker-compose.yml", REPO / "pyproject.toml"]
+    wired += [file for folder in ("deploy", "nginx", "sagashop") for file in (REPO / folder).rglob("*.*")]
+    naming = {file for file in wired if file.suffix != ".pyc" and "analytics" in file.read_text().lower()}
+    listing = {file for file in (REPO / "tests").rglob("*.py") if re.search(r'"analytics"[,:)]', file.read_text())}
+    both = naming | {file for file in listing if file.name != "test_analytics.py"} - {Path(__file__)}
+    assert len(both) > 12
+    assert {str(file.relative_to(REPO)) for file in both - told} == set()
+
+
 def test_the_settings_of_the_stack_are_all_told_with_their_defaults() -> None:
     told = {names(name)[0]: default for name, default, _ in table(read("docs/settings.md"), "variable")[1:]}
     example = parse(read(".env.example"))
@@ -211,6 +223,7 @@ def _takes(app: Flask, method: str, path: str) -> bool:
 
 def test_every_field_that_is_shown_is_one_of_the_api(shop: Mapping[str, list[Flask]]) -> None:
     known = {"type", "title", "status", "detail", "request_id", "order_id", "errors", "path", "message"}  # of problems
+    known |= {"hello", "tag", "message", "kind", "ack"}  # of what phones and their gateway say
     for service, made in shop.items():
         for app in made:
             known |= set(_properties(app.test_client().get(f"/docs/{service}/openapi.json").get_json()))

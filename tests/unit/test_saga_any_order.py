@@ -14,9 +14,19 @@ from sagashop.saga import WAITING, Status
 from services.fulfillment.messages import BookParcel, CancelBooking, ParcelTaken
 from services.orders import store
 from services.orders.domain import SETTLED, StepOverdue
-from tests.unit.checkout_world import World, check_history, check_outcome, check_sums, undone_twice
+from tests.unit.checkout_batch import work
+from tests.unit.checkout_world import (
+    Flight,
+    World,
+    check_audit,
+    check_history,
+    check_outcome,
+    check_sums,
+    undone_twice,
+)
 
 somewhere = st.integers(min_value=0, max_value=1_000)
+some = st.lists(somewhere, min_size=2, max_size=5)
 
 S = Status
 KEPT = StepOverdue | BookParcel | CancelBooking | ParcelTaken
@@ -69,6 +79,36 @@ class AnyOrderOfArrival(RuleBasedStateMachine):
     def cancel_in_between(self, number: int, order: int) -> None:
         order_id = self.placed[order % len(self.placed)]
         self.world.deliver(self._place(number), meanwhile=lambda: self.world.cancel(order_id))
+
+    def _batch(self, numbers: list[int]) -> list[Flight]:
+        """Messages that one worker may read together: of one service, in any order."""
+        service = self.world.flying[self._place(numbers[0])][0]
+        theirs = [flight for flight in self.world.flying if flight[0] == service]
+        return [theirs.pop(number % len(theirs)) for number in numbers[: len(theirs)]]
+
+    @precondition(lambda self: self.world.flying)
+    @rule(numbers=some, other=somewhere)
+    def arrive_together(self, numbers: list[int], other: int) -> None:
+        """A batch; before its commit another worker of the service has done a message, perhaps one of the batch."""
+        batch = self._batch(numbers)
+
+        def meanwhile() -> None:
+            theirs = [place for place, flight in enumerate(self.world.flying) if flight[0] == batch[0][0]]
+            self.world.deliver(theirs[other % len(theirs)])
+
+        work(self.world, batch, meanwhile=meanwhile)
+
+    @precondition(lambda self: self.world.flying and self.placed)
+    @rule(numbers=some, order=somewhere)
+    def cancel_under_a_batch(self, numbers: list[int], order: int) -> None:
+        order_id = self.placed[order % len(self.placed)]
+        work(self.world, self._batch(numbers), meanwhile=lambda: self.world.cancel(order_id))
+
+    @precondition(lambda self: self.world.flying)
+    @rule(numbers=some, committed=st.integers(min_value=1, max_value=5))
+    def die_over_a_batch(self, numbers: list[int], committed: int) -> None:
+        """After the commit of some, or of all, and before anybody has heard of it."""
+        work(self.world, self._batch(numbers), dies_after=committed)
 
     @precondition(lambda self: self.world.flying)
     @rule(number=somewhere)
@@ -134,6 +174,7 @@ class AnyOrderOfArrival(RuleBasedStateMachine):
             check_history(self.world, order_id)
             check_outcome(self.world, order_id)
         check_sums(self.world)
+        check_audit(self.world, self.placed)
 
 
 AnyOrderOfArrival.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
