@@ -316,11 +316,12 @@ def test_the_audit_finds(shop: Shop, plant: Callable[[Shop], Any], check: str) -
     assert wrong[check].examples
 
 
+UNROUTABLE = "RabbitMQ: nothing is unroutable"
 NOT_PLANTED = {
     WHOLE: "test_an_answer_that_breaks_off_is_no_clean_bill",
     STILL: "test_what_moves_whenever_the_auditor_looks_is_reported",
     "nothing waits on RabbitMQ": "test_messages_that_lie_on_rabbitmq_are_counted_in_every_queue_of_the_service",
-    "RabbitMQ: nothing is unroutable": "test_a_message_with_a_wrong_key_is_confirmed_and_the_audit_fails_until_it_is_gone",
+    UNROUTABLE: "test_a_message_with_a_wrong_key_is_confirmed_and_the_audit_fails_until_it_is_gone",
 }
 """Checks of how the auditor looks, and of another server: the test that makes each fail. What further houses add (jobs,
 receipts) is made to fail in tests/integration/test_audit_elsewhere.py."""
